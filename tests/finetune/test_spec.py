@@ -1,0 +1,84 @@
+"""TuneSpec: every problem at once, TOML there and back, the defaults of DESIGN 6."""
+
+from pathlib import Path
+
+import pytest
+
+from converters.errors import UserError
+from finetune import spec
+from finetune.spec import TuneSpec
+
+ASKED = {"model": "smollm2:135m", "data": "rows.jsonl", "name": "tickets"}
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    values = {**ASKED, "name": "../x", "rank": 0, "epochs": 2, "max_seconds": 9, "colour": "red",
+              "held_out": "rows.jsonl", "keep_general": 0.5}  # fmt: skip
+    del values["model"]
+    assert spec.validate(values) == [
+        "model: is missing",
+        "name: `../x` is not a model name (letters, digits and . _ - / : only)",
+        "held_out: the same file as data, so nothing would be held out",
+        "rank: Input should be greater than or equal to 1",
+        "max_seconds: cannot be given together with epochs",
+        "keep_general: the guard is not available yet, leave it at 0",
+        "colour: unknown key",
+    ]
+
+
+def test_parse_raises_one_error_that_names_all_problems() -> None:
+    with pytest.raises(UserError) as caught:
+        spec.parse({**ASKED, "rank": 0, "colour": "red"})
+    assert caught.value.title == "The specification has 2 problems."
+    assert "rank" in caught.value.detail
+    assert "colour: unknown key" in caught.value.detail
+
+
+def test_toml_round_trip_keeps_odd_texts(tmp_path: Path) -> None:
+    asked = TuneSpec(
+        model="a:b",
+        data=tmp_path / "rows.csv",
+        name="x",
+        columns={"prompt": 'the "mail"\t\\', "completion": "ü\n"},
+        epochs=1.5,
+        replace=True,
+    )
+    spec.write_toml(tmp_path / "spec.toml", asked)
+    assert spec.read_toml(tmp_path / "spec.toml") == asked
+
+
+def test_paths_in_a_specification_count_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text('model = "m"\ndata = "d.jsonl"\nname = "n"\n')
+    assert spec.read_toml(tmp_path / "s.toml").data == tmp_path / "d.jsonl"
+
+
+def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("model = ")
+    with pytest.raises(UserError, match=r"The specification is not TOML\. s\.toml"):
+        spec.read_toml(tmp_path / "s.toml")
+    with pytest.raises(UserError, match="could not be read"):
+        spec.read_toml(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("steps", "warm_up"), [(75, 7), (150, 10), (1000, 30), (9, 1), (1, 1), (100, 10)]
+)
+def test_warm_up_is_ten_steps_or_three_percent_within_a_tenth(steps: int, warm_up: int) -> None:
+    assert spec.warm_up_steps(steps) == warm_up
+
+
+def test_defaults_follow_the_size_of_base_and_data() -> None:
+    asked = TuneSpec(model="m", data=Path("d.jsonl"), name="n")
+    small = spec.resolve(
+        asked, Path("m.gguf"), parameters=135_000_000, rows=300, epoch_tokens=33_800,
+        longest_row=180,
+    )  # fmt: skip
+    assert (small.learning_rate, small.epochs) == (1e-3, 3.0)
+    assert (small.tokens_per_step, small.tokens_per_pass) == (512, 512)
+    large = spec.resolve(
+        asked, Path("m.gguf"), parameters=8_000_000_000, rows=5_000, epoch_tokens=3_000_000,
+        longest_row=2_100,
+    )  # fmt: skip
+    assert (large.learning_rate, large.epochs) == (2e-4, 1.0)
+    assert (large.tokens_per_step, large.tokens_per_pass) == (16_384, 2_100)
+    assert spec.default_learning_rate(1_000_000_000) == 5e-4
