@@ -1,0 +1,52 @@
+"""Ids and texts of the real SmolLM2 vocabulary."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from converters.llama.vocabulary import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def vocabulary(smollm2: Path) -> Iterator[Vocabulary]:
+    with Vocabulary(smollm2) as opened:
+        yield opened
+
+
+def test_the_numbers_of_the_vocabulary(vocabulary: Vocabulary) -> None:
+    assert vocabulary.n_vocab == 49152
+    assert (vocabulary.bos, vocabulary.eos, vocabulary.eot) == (1, 2, 0)
+    assert vocabulary.add_bos is False
+
+
+def test_answers_end_on_eos_and_on_the_listed_texts(vocabulary: Vocabulary) -> None:
+    texts = {vocabulary.text_of(token) for token in vocabulary.end_tokens}
+    assert {"<|im_end|>", "<|endoftext|>"} <= texts
+    assert vocabulary.eos in vocabulary.end_tokens
+
+
+def test_special_texts_are_parsed_only_when_asked(vocabulary: Vocabulary) -> None:
+    assert vocabulary.tokenize("<|im_start|>user\nhi<|im_end|>") == [1, 4093, 198, 6004, 2]
+    plain = vocabulary.tokenize("<|im_end|>", parse_special=False)
+    assert len(plain) > 1
+    assert vocabulary.detokenize(plain) == "<|im_end|>"
+    assert vocabulary.special_texts[2] == "<|im_end|>"
+
+
+_TEXTS = ["", " ", " leading space", "x²³", "naïve 😀 文字", "a\x00b", "tab\t\n\r\n", "ﬁ ligature"]
+
+
+@pytest.mark.parametrize("text", _TEXTS)
+def test_texts_come_back_from_their_ids(vocabulary: Vocabulary, text: str) -> None:
+    assert vocabulary.detokenize(vocabulary.tokenize(text)) == text
+
+
+def test_control_tokens_can_be_left_out(vocabulary: Vocabulary) -> None:
+    ids = vocabulary.tokenize("yes<|im_end|>")
+    assert vocabulary.detokenize(ids, special=False) == "yes"
+
+
+def test_a_lone_surrogate_is_an_error_and_not_another_text(vocabulary: Vocabulary) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        vocabulary.tokenize("broken \ud800")
