@@ -1,0 +1,111 @@
+"""The run folder: the one interface between a job, the window, the command line and a cluster."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from converters.durable_files import write_bytes, write_json
+from converters.errors import UserError
+from desktop.core.records import Record
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """Names of everything in one job's folder."""
+
+    root: Path
+
+    @property
+    def id(self) -> str:
+        return self.root.name
+
+    @property
+    def spec(self) -> Path:
+        return self.root / "spec.json"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def output_log(self) -> Path:
+        return self.root / "output.log"
+
+    @property
+    def stop(self) -> Path:
+        return self.root / "stop"
+
+    @property
+    def artefacts(self) -> Path:
+        return self.root / "artefacts"
+
+    @property
+    def adapter(self) -> Path:
+        return self.artefacts / "adapter"
+
+    @property
+    def gguf(self) -> Path:
+        return self.artefacts / "model.gguf"
+
+    def artefact(self, name: str) -> Path:
+        return self.artefacts / name
+
+    def lock(self) -> FileLock:
+        """Held while a worker is alive; freed by the system when it dies."""
+        return FileLock(self.root / "lock")
+
+    def is_alive(self) -> bool:
+        """Whether a worker holds the lock."""
+        lock = self.lock()
+        try:
+            with lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def ask_to_stop(self, reason: str = "user") -> None:
+        write_bytes(self.stop, reason.encode())
+
+    def is_asked_to_stop(self) -> bool:
+        return self.stop.exists()
+
+
+def create_job(jobs: Path, name: str, spec: Record) -> JobFolder:
+    """Make a new job folder with its specification. The id is the UTC time and the name's letters.
+
+    A second job within the same second gets a number.
+    """
+    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug(name)}"
+    jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for attempt in range(100):
+        folder = JobFolder(jobs / (stem if attempt == 0 else f"{stem}-{attempt + 1}"))
+        try:
+            folder.root.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        folder.artefacts.mkdir(mode=0o700)
+        write_json(folder.spec, spec.model_dump(mode="json"))
+        return folder
+    raise UserError("No job folder could be made.", f"{jobs} holds too many jobs of this second.")
+
+
+def open_job(jobs: Path, job_id: str) -> JobFolder:
+    """The folder of an existing job. Raises UserError if there is none of that id."""
+    if re.fullmatch(r"[\w.-]+", job_id) and (jobs / job_id / "spec.json").is_file():
+        return JobFolder(jobs / job_id)
+    known = sorted(path.name for path in jobs.glob("*") if (path / "spec.json").is_file())
+    listed = "Known jobs: " + ", ".join(known[-5:]) + "." if known else "There are no jobs yet."
+    raise UserError(f'There is no job "{job_id}".', listed, "Use the id that `tune` printed.")
+
+
+def slug(name: str) -> str:
+    """A label's letters and digits in ASCII, at most 40 characters, for people who look at folders.
+
+    Names are labels: no path is ever made of the name itself.
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "job"

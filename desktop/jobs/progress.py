@@ -1,0 +1,97 @@
+"""The pure reducer: events -> JobView. Plot, command line and tests read the same view."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from converters.events import (
+    Checkpoint,
+    Evaluated,
+    Event,
+    Failed,
+    Finished,
+    Note,
+    Progress,
+    Sample,
+    Stage,
+    Started,
+)
+
+Status = Literal["queued", "running", "stopping", "stopped", "interrupted", "failed", "done"]
+
+
+@dataclass(frozen=True)
+class JobView:
+    """What a person sees of a job. Points are (step, value); loss in nats a learnt token."""
+
+    status: Status = "queued"
+    stage: str = ""
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    tokens_per_s: float | None = None
+    remaining_s: float | None = None
+    memory_bytes: int | None = None
+    losses: tuple[tuple[int, float], ...] = ()
+    held_out: tuple[tuple[int, float], ...] = ()
+    samples: tuple[tuple[int, str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    checkpoint_step: int | None = None
+    failure: tuple[str, str, str] | None = None
+
+
+def reduce(view: JobView, event: Event) -> JobView:
+    """The view after one more event."""
+    match event:
+        case Started():
+            return replace(view, status="running", failure=None)
+        case Stage(name):
+            return replace(view, stage=name, step=0, steps=0, remaining_s=None, tokens_per_s=None)
+        case Progress():
+            return _progressed(view, event)
+        case Evaluated(step, held_out_loss):
+            return replace(view, held_out=(*view.held_out, (step, held_out_loss)))
+        case Sample(step, prompt, text):
+            return replace(view, samples=(*view.samples, (step, prompt, text)))
+        case Checkpoint(step):
+            return replace(view, checkpoint_step=step)
+        case Note(level, text):
+            return replace(view, notes=(*view.notes, (level, text)))
+        case Failed(title, detail, hint):
+            return replace(view, failure=(title, detail, hint))
+        case Finished(outcome):
+            return replace(view, status=outcome, remaining_s=None)
+
+
+def _progressed(view: JobView, event: Progress) -> JobView:
+    losses = view.losses if event.loss is None else (*view.losses, (event.step, event.loss))
+    return replace(
+        view, step=event.step, steps=event.steps, loss=event.loss, losses=losses,
+        tokens_per_s=event.tokens_per_s, remaining_s=event.remaining_s,
+        memory_bytes=event.memory_bytes,
+    )
+
+
+def line_of(view: JobView) -> str:
+    """One line for a terminal: stage, step, loss, rate, remaining time, as far as known."""
+    parts = [view.stage or view.status]
+    if view.steps:
+        parts.append(f"{view.step}/{view.steps}")
+    if view.loss is not None:
+        parts.append(f"loss {view.loss:.3f}")
+    if view.tokens_per_s:
+        parts.append(f"{view.tokens_per_s:,.0f} tokens/s")
+    if view.remaining_s is not None:
+        parts.append(f"{duration(view.remaining_s)} left")
+    if view.memory_bytes:
+        parts.append(f"{view.memory_bytes / 1e9:.1f} GB")
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: `48 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

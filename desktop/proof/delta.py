@@ -1,0 +1,86 @@
+"""Proof "delta": the file's tensors hold the trained change, and nothing else changed."""
+
+from collections.abc import Sequence
+from math import comb
+
+from desktop.core.records import Record
+from desktop.proof.report import Check, Proof, proof_of_checks
+
+EACH = (0.9, 1.1)
+ALL = (0.95, 1.05)
+SCORE_POINTS = 0.02
+TEXT_NATS = 0.01
+P_BOUND = 0.05
+
+
+class TensorChange(Record):
+    """One touched tensor of the file against W0 + dW, dW from the trained module.
+
+    retention: <W_hat - W0, dW> / ||dW||^2 and its two sums; largest_error: the largest
+    |W_hat - W0 - dW| of a block in units of that block's grid step.
+    """
+
+    name: str
+    dot: float
+    delta_squared: float
+    largest_error: float
+
+    @property
+    def retention(self) -> float:
+        return self.dot / self.delta_squared if self.delta_squared else 1.0
+
+
+class ScoredPair(Record):
+    """One held-out row: is it exact with base + adapter, and in the file; or its nats a token."""
+
+    reference: float
+    exported: float
+
+
+def judge_delta(
+    changes: Sequence[TensorChange], missing: Sequence[str], differing: Sequence[str],
+    identical: int, scores: Sequence[ScoredPair], *, lower_is_better: bool = False,
+) -> Proof:
+    """missing: tensors that the training changed and the file did not touch. differing: tensors
+    that should be byte-identical and are not. scores: reference and exported, paired by row."""
+    if not changes:
+        return Proof(status="failed", figure=None, bound=None, detail="no tensor was changed")
+    moved = [change for change in changes if change.delta_squared]
+    total = sum(change.dot for change in moved) / (sum(c.delta_squared for c in moved) or 1)
+    worst = max(moved, key=lambda change: abs(change.retention - 1), default=changes[0])
+    error = max(changes, key=lambda change: change.largest_error)
+    checks = [
+        Check(name="tensors that changed and should not", figure=len(differing), high=0),
+        Check(name="trained tensors without their change", figure=len(missing), high=0),
+        Check(name="retention of all", figure=total, low=ALL[0], high=ALL[1]),
+        Check(name=f"worst retention ({worst.name})", figure=worst.retention,
+              low=EACH[0], high=EACH[1]),
+        Check(name=f"largest error in grid steps ({error.name})", figure=error.largest_error,
+              high=1.0),
+        _score_check(scores, lower_is_better),
+    ]
+    remarks = [f"{len(changes)} tensors hold the change, {identical} are byte-identical"]
+    remarks += [f"first of them: {names[0]}" for names in (differing, missing) if names]
+    return proof_of_checks(checks, *remarks)
+
+
+def _score_check(scores: Sequence[ScoredPair], lower_is_better: bool) -> Check:
+    """The loss of score, held to its bound only where a one-sided paired test finds it real."""
+    if not scores:
+        return Check(name="score rows", figure=0, low=1)
+    sign = -1 if lower_is_better else 1
+    lost = sign * sum(pair.reference - pair.exported for pair in scores) / len(scores)
+    bound = TEXT_NATS if lower_is_better else SCORE_POINTS
+    p = p_worse(scores, lower_is_better=lower_is_better)
+    name = f"score lost against base + adapter (p = {p:.2f})"
+    return Check(name=name, figure=lost, high=bound if p < P_BOUND else float("inf"))
+
+
+def p_worse(scores: Sequence[ScoredPair], *, lower_is_better: bool = False) -> float:
+    """One-sided sign test over the rows that differ: the chance of at least as many rows being
+    worse in the file, if file and reference were equally good."""
+    sign = -1 if lower_is_better else 1
+    worse = sum(sign * (pair.exported - pair.reference) < 0 for pair in scores)
+    better = sum(sign * (pair.exported - pair.reference) > 0 for pair in scores)
+    differing = worse + better
+    return sum(comb(differing, k) for k in range(worse, differing + 1)) / 2**differing
