@@ -1,0 +1,161 @@
+"""What can go wrong between us and Ollama, one class for each state a person can be in.
+
+Every class is a `UserError`; the texts are written here, once, for all callers.
+"""
+
+from converters.errors import UserError
+
+
+class OllamaError(UserError):
+    """Any known failure of an Ollama server; catch this to treat them alike."""
+
+
+class OllamaNotRunning(OllamaError):
+    """Nothing listens at the address."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            "Ollama is not running.",
+            f"Nothing answers at {url}.",
+            "Start Ollama (`ollama serve`), or use `--engine builtin`.",
+        )
+
+
+class OllamaStalled(OllamaError):
+    """The server holds the connection but sends nothing within the limit."""
+
+    def __init__(self, what: str, limit_s: float) -> None:
+        super().__init__(
+            "Ollama does not answer.",
+            f"There was no news for {limit_s:.0f} s while waiting for {what}.",
+            "Look at Ollama's log, restart Ollama and try again.",
+        )
+
+
+class StreamCut(OllamaError):
+    """The answer ended before its last line; what came so far is incomplete.
+
+    text: the part of a chat answer that had arrived.
+    """
+
+    def __init__(self, what: str, text: str = "") -> None:
+        super().__init__(
+            "Ollama's answer was cut off.",
+            f"The connection ended in the middle of {what}; Ollama was stopped or crashed.",
+            "Start Ollama again and repeat the step.",
+        )
+        self.text = text
+
+
+class ModelNotFound(OllamaError):
+    """The server has no model of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"Ollama has no model named {name!r}.",
+            "It was removed, or the name is mistyped.",
+            "`tunedesk models` lists the models that are there.",
+        )
+        self.name = name
+
+
+class OllamaRefused(OllamaError):
+    """The server answered with an error of its own.
+
+    status: HTTP status (200 if the error came inside a stream). text: the server's words.
+    """
+
+    def __init__(self, status: int, text: str, title: str = "", hint: str = "") -> None:
+        super().__init__(
+            title or "Ollama refused the request.",
+            f"It answered ({status}): {text}",
+            hint or "Ollama's log says more.",
+        )
+        self.status = status
+        self.text = text
+
+
+class OllamaUnreadable(OllamaError):
+    """What answers does not speak Ollama's protocol, or sent more than we accept."""
+
+    def __init__(self, url: str, detail: str) -> None:
+        super().__init__(
+            "The answer is not one of Ollama's.",
+            f"{url}: {detail}",
+            "Check the address (`--ollama`, OLLAMA_HOST) and any proxy in between.",
+        )
+
+
+class UploadFailed(OllamaError):
+    """The model file did not get into Ollama's store; the local file is as it was."""
+
+    def __init__(self, cause: str, kept: str) -> None:
+        super().__init__(
+            "The model could not be uploaded to Ollama.",
+            f"{cause} The finished model file is kept: {kept}",
+            "Start Ollama again, then `tunedesk import` that file.",
+        )
+
+
+class StoreFull(OllamaError):
+    """Ollama's disk is full (FAULTS F8)."""
+
+    def __init__(self, text: str, kept: str) -> None:
+        super().__init__(
+            "Ollama's store is full.",
+            f"It answered: {text} The finished model file is kept: {kept}",
+            "Free some space, restart Ollama (it fails until then) and import the file again.",
+        )
+
+
+class BlobMissing(OllamaRefused):
+    """The server lost the uploaded file between upload and create (FAULTS F17)."""
+
+
+class PublishedDiffers(OllamaError):
+    """What Ollama holds is not what was sent (FAULTS F18); our tag was removed again."""
+
+    def __init__(self, name: str, differences: str, kept: str) -> None:
+        super().__init__(
+            "The imported model differs from the one that was made.",
+            f"{differences} Only {name!r} was removed; the model file is kept: {kept}",
+            "Export the model again; if it happens twice, check the disk.",
+        )
+
+
+def refusal(status: int, text: str, model: str = "") -> OllamaError:
+    """The error class for an error text of the server (texts: FACTS 3.1).
+
+    model: the name that the request was about, "" if none.
+    """
+    lowered = text.lower()
+    if status in (401, 403, 407):
+        return OllamaRefused(
+            status, text, "Ollama wants a sign-in.", "This address needs a key; use a local Ollama."
+        )
+    if "no space left" in lowered:
+        return OllamaRefused(status, text, "Ollama's store is full.", "Free space, restart Ollama.")
+    blob_gone = ("no such file" in lowered and "sha256" in lowered) or "blob not found" in lowered
+    if blob_gone:
+        return BlobMissing(status, text, "Ollama lost the uploaded model file.")
+    if model and "not found" in lowered and "model" in lowered:
+        return ModelNotFound(model)
+    if "exceed_context_size" in lowered or "exceeds the context length" in lowered:
+        return OllamaRefused(
+            status, text, "The text is longer than the model's context.", "Send a shorter text."
+        )
+    return _broken_installation_or_other(status, text, lowered)
+
+
+def _broken_installation_or_other(status: int, text: str, lowered: str) -> OllamaError:
+    if "unsupported architecture" in lowered or "unknown model architecture" in lowered:
+        return OllamaRefused(
+            status, text, "This Ollama does not know the model's architecture.", "Update Ollama."
+        )
+    if "binary not found" in lowered or "llama-quantize unavailable" in lowered:
+        return OllamaRefused(
+            status, text, "Ollama's installation is incomplete.", "Install Ollama again."
+        )
+    if "does not support" in lowered:
+        return OllamaRefused(status, text, "The model cannot do that.", "Choose another model.")
+    return OllamaRefused(status, text)

@@ -1,0 +1,257 @@
+"""A finished GGUF into Ollama: blob, model, comparison of what was stored with what was sent.
+
+The file goes in by hard link where the store is ours to write, else by upload. Everything is
+created under the unproven name; `promote` gives the real one after the proofs (DESIGN 5).
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converters.errors import Stopped, UserError
+from converters.events import ShouldStop
+from desktop.ollama_api.client import OllamaClient
+from desktop.ollama_api.errors import (
+    BlobMissing,
+    ModelNotFound,
+    OllamaError,
+    OllamaRefused,
+    PublishedDiffers,
+    StoreFull,
+    UploadFailed,
+)
+from desktop.ollama_api.inherit import Inheritance, create_fields, inheritance_of, read_parameters
+from desktop.ollama_api.names import check_name, parse_name, same_name, unproven_name
+from desktop.ollama_api.replies import Show
+from desktop.ollama_api.store import Orphan, Store, orphans
+from desktop.ollama_api.versions import behaviour, require_import
+
+__all__ = [
+    "Published", "check_name", "exists", "promote", "publish", "require_free_name", "unproven_name",
+]  # fmt: skip
+
+FILE_NAME = "model.gguf"
+POLL_S = 0.1
+OnProgress = Callable[[str, int, int], None]
+"""Told (what is being done, bytes done, bytes in all)."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A created and compared model. digest: of the GGUF, 64 hex digits.
+
+    blob_kept: the store already had this file. linked: it is a hard link of the local file, which
+    is read-only now. orphans: files in the store that no model uses. notes: sentences for the
+    person (an unknown version, a second upload).
+    """
+
+    model: str
+    digest: str
+    blob_kept: bool
+    linked: bool
+    orphans: tuple[Orphan, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+async def publish(
+    client: OllamaClient,
+    gguf: Path,
+    sha256: str,
+    name: str,
+    inheritance: Inheritance,
+    *,
+    context_length: int = 0,
+    store: Store | None = None,
+    on_progress: OnProgress | None = None,
+    should_stop: ShouldStop | None = None,
+) -> Published:
+    """Put `gguf` into the server as `name` (as given: callers pass `unproven_name(...)`).
+
+    sha256: of the file, 64 hex digits. context_length: the GGUF's, in tokens (0 = unknown).
+    store: the server's, if it is on this machine. Raises `NameRefused`, `VersionTooOld`,
+    `UploadFailed`, `StoreFull`, `PublishedDiffers`, other `OllamaError`s, and `Stopped` within
+    0.2 s of should_stop. The local file always remains.
+    """
+    work = _Publication(client, gguf, sha256, name, inheritance, context_length, store, on_progress)
+    return await _until_stopped(work.run(), should_stop)
+
+
+async def promote(client: OllamaClient, unproven: str, name: str) -> None:
+    """Give a proven model its real name and remove the unproven one."""
+    await client.copy(unproven, name)
+    await client.delete(unproven)
+
+
+async def exists(client: OllamaClient, name: str) -> bool:
+    """True if the server has a model that answers to `name`."""
+    try:
+        await client.show(name)
+    except ModelNotFound:
+        return False
+    return True
+
+
+async def require_free_name(client: OllamaClient, name: str, *, replace: bool) -> None:
+    """Raise `NameRefused` for an impossible name, `UserError` for a taken one (unless replace)."""
+    check_name(name)
+    taken = next((tag.name for tag in await client.tags() if same_name(tag.name, name)), "")
+    if taken and not replace:
+        raise UserError(
+            f"Ollama already has a model named {taken!r}.",
+            "Nothing was changed.",
+            "Choose another name, or add `--replace`.",
+        )
+
+
+class _Publication:
+    """The steps of one publish call."""
+
+    def __init__(
+        self, client: OllamaClient, gguf: Path, sha256: str, name: str, inheritance: Inheritance,
+        context_length: int, store: Store | None, on_progress: OnProgress | None,
+    ) -> None:  # fmt: skip
+        self._client = client
+        self._gguf = gguf
+        self._sha256 = sha256
+        self._name = name
+        self._fields = create_fields(inheritance, context_length)
+        self._inheritance = inheritance
+        self._store = store
+        self._on_progress = on_progress or (lambda what, done, total: None)
+        self._notes: list[str] = []
+        self._linked = False
+
+    async def run(self) -> Published:
+        parse_name(self._name)
+        server = behaviour(await self._client.version())
+        require_import(server)
+        if server.note:
+            self._notes.append(server.note)
+        blob_kept = await self._client.has_blob(self._sha256)
+        if not blob_kept:
+            await self._bring_blob()
+        await self._create_with_second_upload()
+        await self._compare()
+        left = orphans(self._store) if self._store and self._store.is_readable else ()
+        return Published(
+            self._name, self._sha256, blob_kept, self._linked, tuple(left), tuple(self._notes)
+        )
+
+    async def _bring_blob(self) -> None:
+        if self._store and await self._link(self._store):
+            self._linked = True
+            return
+        n_bytes = self._gguf.stat().st_size
+        self._on_progress("uploading", 0, n_bytes)
+        try:
+            await self._client.upload_blob(
+                self._gguf,
+                self._sha256,
+                lambda sent: self._on_progress("uploading", sent, n_bytes),
+            )
+        except OllamaRefused as error:
+            raise self._upload_refused(error) from error
+        except OllamaError as error:
+            raise UploadFailed(f"{error.title} {error.detail}", str(self._gguf)) from error
+
+    def _upload_refused(self, error: OllamaRefused) -> OllamaError:
+        if "no space left" in error.text.lower():
+            return StoreFull(error.text, str(self._gguf))
+        if "digest mismatch" in error.text:
+            return PublishedDiffers(self._name, error.text + ".", str(self._gguf))
+        return UploadFailed(error.detail, str(self._gguf))
+
+    async def _link(self, store: Store) -> bool:
+        """Try the hard link; False if this store cannot have one. Nothing is left behind then."""
+        if not store.can_link(self._gguf):
+            return False
+        actual = await asyncio.to_thread(_sha256_of, self._gguf)
+        if actual != self._sha256:
+            difference = f"Its SHA-256 is {actual}, {self._sha256} was written."
+            raise PublishedDiffers(self._name, difference, str(self._gguf))
+        blob = store.link(self._gguf, self._sha256)
+        # Another server's store, a container's, or a wrong guess: the server itself must see it.
+        if not await self._client.has_blob(self._sha256):
+            blob.unlink()
+            return False
+        # One file under two names now: an edit of ours would corrupt the store's.
+        self._gguf.chmod(0o444)
+        return True
+
+    async def _create_with_second_upload(self) -> None:
+        try:
+            await self._create()
+        except BlobMissing:
+            self._notes.append("Ollama had dropped the uploaded file; it was sent a second time.")
+            self._linked = False
+            await self._bring_blob()
+            await self._create()
+
+    async def _create(self) -> None:
+        files = {FILE_NAME: f"sha256:{self._sha256}"}
+        try:
+            async for status in self._client.create(self._name, files=files, **self._fields):
+                self._on_progress(status.status, status.completed, status.total)
+        except OllamaRefused as error:
+            if "no space left" in error.text.lower():
+                raise StoreFull(error.text, str(self._gguf)) from error
+            raise
+
+    async def _compare(self) -> None:
+        shown = await self._client.show(self._name)
+        differences = _differences(shown, self._sha256, self._fields, self._inheritance)
+        if differences:
+            await self._client.delete(self._name)
+            raise PublishedDiffers(self._name, " ".join(differences), str(self._gguf))
+
+
+def _differences(
+    shown: Show, sha256: str, sent: dict[str, Any], inheritance: Inheritance
+) -> list[str]:
+    """What the server stored otherwise than it was sent, a sentence each."""
+    found = inheritance_of(shown)
+    parameters, stops, _ = read_parameters(shown.parameters)
+    wanted = {key: value for key, value in sent["parameters"].items() if key != "stop"}
+    in_use = inheritance.jinja if inheritance.kind == "jinja" else inheritance.template
+    pairs = [
+        ("model file", f"sha256-{sha256}" in shown.modelfile, True),
+        ("template", found.jinja if inheritance.kind == "jinja" else found.template, in_use),
+        ("stop texts", stops, tuple(sent["parameters"]["stop"])),
+        ("parameters", parameters, wanted),
+        ("system text", shown.system, inheritance.system),
+        ("renderer", found.renderer, inheritance.renderer),
+        ("parser", found.parser, inheritance.parser),
+        ("licence", shown.license, "\n".join(inheritance.license)),
+    ]
+    return [
+        f"The {what} is {_short(got)} instead of {_short(sent_value)}."
+        for what, got, sent_value in pairs
+        if got != sent_value
+    ]
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+async def _until_stopped[T](work: Awaitable[T], should_stop: ShouldStop | None) -> T:
+    """Await `work`, asking should_stop ten times a second; a stop cancels it and closes sockets."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=POLL_S if should_stop else None))[0]:
+            if should_stop and should_stop():
+                raise Stopped
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
