@@ -40,7 +40,7 @@ class TuneSpec(BaseModel):
     model: str = Field(min_length=1, description="The model to tune, as `tunedesk models` names it")
     data: Path = Field(description="The file of training rows")
     name: str = Field(min_length=1, description="The name of the tuned model")
-    held_out: Path | None = Field(default=None, description="Rows that are only measured, never trained")
+    held_out: Path | None = Field(default=None, description="Rows that are measured, not trained")
     columns: dict[Literal["prompt", "completion", "system"], str] = Field(
         default_factory=dict, description="Which column of the data holds which part"
     )
@@ -54,11 +54,11 @@ class TuneSpec(BaseModel):
     max_tokens: int = Field(default=2048, ge=16, le=1_048_576)
     too_long: TooLong = "truncate"
     tokens_per_step: int | None = Field(default=None, ge=16, le=4_194_304)
-    max_seconds: float | None = Field(default=None, gt=0, description="Fix the schedule to about this time")
+    max_seconds: float | None = Field(default=None, gt=0, description="Fit 1 to 2 epochs into it")
     seed: int = Field(default=0, ge=0, lt=2**32)
     export_type: ExportType = "auto"
     keep_general: float = 0.0
-    chat_template: Literal["chatml"] = Field(default="chatml", description="For a base without a template")
+    chat_template: Literal["chatml"] = Field(default="chatml", description="If the base has none")
     think: bool = False
     replace: bool = False
 
@@ -99,8 +99,9 @@ class TrainSpec(BaseModel):
     """What the training loop is told: no None where a number is needed.
 
     `base_path` is the GGUF file. tokens_per_step counts all tokens of an optimiser step,
-    tokens_per_pass those that go through the model at once (memory). epochs may be a fraction;
-    with max_seconds the loop chooses it between 1 and 2.
+    tokens_per_pass those that go through the model at once (memory; a longer row goes alone).
+    epochs may be a fraction; with max_seconds the loop chooses it between 1 and 2. evaluations
+    counts those between the first and the last one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -116,7 +117,7 @@ class TrainSpec(BaseModel):
     tokens_per_pass: int = 2048
     max_seconds: float | None = None
     clip: float = 1.0
-    evaluations: int = 10
+    evaluations: int = 9
     evaluation_rows: int = 100
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
@@ -203,12 +204,10 @@ def resolve(
     parameters: int,
     rows: int,
     epoch_tokens: int,
-    longest_row: int,
 ) -> TrainSpec:
     """Fill in every default for a base of so many parameters and so many training rows.
 
-    `epoch_tokens` counts the tokens of all training rows after cutting, `longest_row` those of
-    the longest one.
+    `epoch_tokens` counts the tokens of all training rows after cutting.
     """
     tokens_per_step = spec.tokens_per_step or default_tokens_per_step(epoch_tokens)
     return TrainSpec(
@@ -220,8 +219,9 @@ def resolve(
         learning_rate=spec.learning_rate or default_learning_rate(parameters),
         epochs=spec.epochs or default_epochs(rows),
         tokens_per_step=tokens_per_step,
-        tokens_per_pass=max(longest_row, min(tokens_per_step, TOKENS_A_PASS)),
+        tokens_per_pass=min(tokens_per_step, TOKENS_A_PASS),
         max_seconds=spec.max_seconds,
+        evaluations=1 if spec.max_seconds else 9,
         seed=spec.seed,
     )
 

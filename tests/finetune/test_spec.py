@@ -70,15 +70,13 @@ def test_warm_up_is_ten_steps_or_three_percent_within_a_tenth(steps: int, warm_u
 def test_defaults_follow_the_size_of_base_and_data() -> None:
     asked = TuneSpec(model="m", data=Path("d.jsonl"), name="n")
     small = spec.resolve(
-        asked, Path("m.gguf"), parameters=135_000_000, rows=300, epoch_tokens=33_800,
-        longest_row=180,
+        asked, Path("m.gguf"), parameters=135_000_000, rows=300, epoch_tokens=33_800
     )  # fmt: skip
     assert (small.learning_rate, small.epochs) == (1e-3, 3.0)
     assert (small.tokens_per_step, small.tokens_per_pass) == (512, 512)
     large = spec.resolve(
-        asked, Path("m.gguf"), parameters=8_000_000_000, rows=5_000, epoch_tokens=3_000_000,
-        longest_row=2_100,
+        asked, Path("m.gguf"), parameters=8_000_000_000, rows=5_000, epoch_tokens=3_000_000
     )  # fmt: skip
     assert (large.learning_rate, large.epochs) == (2e-4, 1.0)
-    assert (large.tokens_per_step, large.tokens_per_pass) == (16_384, 2_100)
+    assert (large.tokens_per_step, large.tokens_per_pass) == (16_384, 2_048)
     assert spec.default_learning_rate(1_000_000_000) == 5e-4
