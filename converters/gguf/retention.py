@@ -10,7 +10,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from converters.gguf.quantize import dequantize
+from converters.gguf.tensor_types import BLOCK_SHAPE, TensorType
+
 Float32 = npt.NDArray[np.float32]
+Blocks = npt.NDArray[np.uint8]
+
+_MANTISSA_BITS = {TensorType.F16: 10, TensorType.BF16: 7, TensorType.F32: 23}
+_SMALLEST_STEP = {TensorType.F16: 2.0**-24, TensorType.BF16: 2.0**-133, TensorType.F32: 2.0**-149}
+# Bytes of a block that hold codes, those of them that hold the low bits, and "code 1" there.
+_CODE_BYTES = {
+    TensorType.Q4_0: (slice(2, 18), slice(2, 18), 0x11),
+    TensorType.Q4_1: (slice(4, 20), slice(4, 20), 0x11),
+    TensorType.Q5_0: (slice(2, 22), slice(6, 22), 0x11),
+    TensorType.Q5_1: (slice(4, 24), slice(8, 24), 0x11),
+    TensorType.Q8_0: (slice(2, 34), slice(2, 34), 0x01),
+    TensorType.Q4_K: (slice(16, 144), slice(16, 144), 0x11),
+    TensorType.Q5_K: (slice(16, 176), slice(48, 176), 0x11),
+    TensorType.Q6_K: (slice(0, 192), slice(0, 128), 0x11),
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,29 @@ def summed(parts: Iterable[Retention]) -> Retention:
         largest_error=max((part.largest_error for part in parts), default=0.0),
         values=sum(part.values for part in parts),
     )
+
+
+def grid_steps(blocks: Blocks, tensor_type: TensorType) -> Float32:
+    """The distance between neighbouring grid points at every value, (rows, n) float32.
+
+    blocks: (rows, bytes a row) uint8. Block formats: the value of code 1 less that of code 0, by
+    ggml's own decoder, so that K formats need no layout of ours. Source: ggml-common.h.
+    """
+    if tensor_type in _MANTISSA_BITS:
+        return _float_steps(dequantize(blocks, tensor_type), tensor_type)
+    codes, low_bits, one = _CODE_BYTES[tensor_type]
+    zeros = blocks.reshape(len(blocks), -1, BLOCK_SHAPE[tensor_type][1]).copy()
+    zeros[..., codes] = 0
+    ones = zeros.copy()
+    ones[..., low_bits] = one
+    low, high = (dequantize(part.reshape(blocks.shape), tensor_type) for part in (zeros, ones))
+    return np.abs(high - low)
+
+
+def _float_steps(values: Float32, tensor_type: TensorType) -> Float32:
+    powers = (values.view(np.uint32) & np.uint32(0x7F800000)).view(np.float32)
+    steps = powers * np.float32(2.0 ** -_MANTISSA_BITS[tensor_type])
+    return np.maximum(steps, np.float32(_SMALLEST_STEP[tensor_type]))
 
 
 def _dot(left: Float32, right: Float32) -> float:
