@@ -92,7 +92,7 @@ class Scorer:
         The common prefix of all prompts is evaluated once. Batched arithmetic may round another
         way than one sequence alone, so a near tie can fall the other way.
         """
-        self._check_room(max((len(prompt) for prompt in prompts), default=0) + max_tokens)
+        self.check_room(max((len(prompt) for prompt in prompts), default=0) + max_tokens)
         waiting = [Slot(index, list(prompt)) for index, prompt in enumerate(prompts)]
         if max_tokens < 1 or not waiting:
             return [[] for _ in prompts]
@@ -100,6 +100,11 @@ class Scorer:
         self._feed(waiting[0].prompt[:shared], first_wanted=shared)
         done = self._run_slots(waiting, shared, max_tokens, frozenset(end_tokens))
         return [slot.answer for slot in sorted(done, key=lambda slot: slot.index)]
+
+    def check_room(self, n_tokens: int) -> None:
+        """Raise the UserError that says so when `n_tokens` do not fit the context."""
+        if n_tokens > self.n_ctx:
+            raise too_long(self.n_ctx, n_tokens)
 
     def close(self) -> None:
         """Free the context, and the model if this scorer opened it."""
@@ -116,7 +121,7 @@ class Scorer:
 
     def _feed(self, ids: Sequence[int], *, first_wanted: int) -> Logits:
         """Make sequence 0 hold `ids`; the logits from `first_wanted` on."""
-        self._check_room(len(ids))
+        self.check_room(len(ids))
         keep = min(_common(self._held, ids), first_wanted)
         self._context.forget(0, keep)
         self._held = self._held[:keep]
@@ -129,10 +134,6 @@ class Scorer:
 
     def _empty(self) -> Logits:
         return np.empty((0, self._context.n_vocab), np.float32)
-
-    def _check_room(self, n_tokens: int) -> None:
-        if n_tokens > self.n_ctx:
-            raise too_long(self.n_ctx, n_tokens)
 
     # -- sequences 1..batch: many texts at once ----------------------------------------------
 
