@@ -86,14 +86,28 @@ class OllamaUnreadable(OllamaError):
         )
 
 
-class UploadFailed(OllamaError):
-    """The model file did not get into Ollama's store; the local file is as it was."""
+class ImportFailed(OllamaError):
+    """The model file did not get into Ollama, or no model was made of it; the file is kept.
 
-    def __init__(self, cause: str, kept: str) -> None:
+    step: "uploaded to" or "created in".
+    """
+
+    def __init__(self, step: str, cause: str, kept: str) -> None:
         super().__init__(
-            "The model could not be uploaded to Ollama.",
+            f"The model could not be {step} Ollama.",
             f"{cause} The finished model file is kept: {kept}",
             "Start Ollama again, then `tunedesk import` that file.",
+        )
+
+
+class BlobDamaged(OllamaError):
+    """A file in Ollama's store is not what its name says (FAULTS F19)."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            "A file in Ollama's store is damaged.",
+            f"The content of {path} does not fit its name; Ollama takes it unread.",
+            "Stop Ollama, delete that file, start it again and repeat the step.",
         )
 
 

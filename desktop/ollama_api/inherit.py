@@ -110,11 +110,14 @@ def inheritance_of(show: Show) -> Inheritance:
     )
 
 
-def create_fields(inheritance: Inheritance, context_length: int) -> dict[str, Any]:
+def create_fields(
+    inheritance: Inheritance, template: str | None, context_length: int
+) -> dict[str, Any]:
     """The fields of /api/create that make a model behave as its base; pure.
 
     num_ctx, repeat_penalty and stop are always there: a model that leaves them to the server
-    behaves differently on another machine or version. context_length: the GGUF's, in tokens.
+    behaves differently on another machine or version. template: of `templates.template_plan`.
+    context_length: the GGUF's, in tokens, 0 if unknown.
     """
     parameters = dict(inheritance.parameters)
     parameters.setdefault("num_ctx", min(DEFAULT_NUM_CTX, context_length or DEFAULT_NUM_CTX))
@@ -122,7 +125,7 @@ def create_fields(inheritance: Inheritance, context_length: int) -> dict[str, An
     parameters["stop"] = list(inheritance.stops)
     sent: dict[str, Any] = {"parameters": parameters, "license": list(inheritance.license)}
     optional = {
-        "template": inheritance.template,
+        "template": template,
         "system": inheritance.system,
         "renderer": inheritance.renderer,
         "parser": inheritance.parser,

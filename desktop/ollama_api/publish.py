@@ -9,24 +9,25 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from converters.errors import Stopped, UserError
 from converters.events import ShouldStop
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.errors import (
+    BlobDamaged,
     BlobMissing,
+    ImportFailed,
     ModelNotFound,
     OllamaError,
     OllamaRefused,
     PublishedDiffers,
     StoreFull,
-    UploadFailed,
 )
-from desktop.ollama_api.inherit import Inheritance, create_fields, inheritance_of, read_parameters
+from desktop.ollama_api.inherit import Inheritance, create_fields
 from desktop.ollama_api.names import check_name, parse_name, same_name, unproven_name
-from desktop.ollama_api.replies import Show
+from desktop.ollama_api.readback import differences
 from desktop.ollama_api.store import Orphan, Store, orphans
+from desktop.ollama_api.templates import template_plan
 from desktop.ollama_api.versions import behaviour, require_import
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
 
 FILE_NAME = "model.gguf"
 POLL_S = 0.1
+HASH_PIECE_BYTES = 16 << 20
 OnProgress = Callable[[str, int, int], None]
 """Told (what is being done, bytes done, bytes in all)."""
 
@@ -72,8 +74,9 @@ async def publish(
 
     sha256: of the file, 64 hex digits. context_length: the GGUF's, in tokens (0 = unknown).
     store: the server's, if it is on this machine. Raises `NameRefused`, `VersionTooOld`,
-    `UploadFailed`, `StoreFull`, `PublishedDiffers`, other `OllamaError`s, and `Stopped` within
-    0.2 s of should_stop. The local file always remains.
+    `ImportFailed`, `StoreFull`, `BlobDamaged`, `PublishedDiffers`, other `OllamaError`s, and
+    `Stopped` within 0.2 s of should_stop. The local file always remains. A base whose kind is
+    "jinja" needs the Jinja of `templates.template_plan` in the GGUF.
     """
     work = _Publication(client, gguf, sha256, name, inheritance, context_length, store, on_progress)
     return await _until_stopped(work.run(), should_stop)
@@ -117,8 +120,9 @@ class _Publication:
         self._gguf = gguf
         self._sha256 = sha256
         self._name = name
-        self._fields = create_fields(inheritance, context_length)
         self._inheritance = inheritance
+        self._plan = template_plan(inheritance)
+        self._fields = create_fields(inheritance, self._plan.template, context_length)
         self._store = store
         self._on_progress = on_progress or (lambda what, done, total: None)
         self._notes: list[str] = []
@@ -131,7 +135,9 @@ class _Publication:
         if server.note:
             self._notes.append(server.note)
         blob_kept = await self._client.has_blob(self._sha256)
-        if not blob_kept:
+        if blob_kept:
+            await self._check_kept_blob()
+        else:
             await self._bring_blob()
         await self._create_with_second_upload()
         await self._compare()
@@ -140,11 +146,19 @@ class _Publication:
             self._name, self._sha256, blob_kept, self._linked, tuple(left), tuple(self._notes)
         )
 
+    async def _check_kept_blob(self) -> None:
+        """The server never reads a file that it has; here we do, where we can."""
+        if self._store and self._store.is_readable:
+            blob = self._store.blob(self._sha256)
+            if blob.is_file() and await _sha256_of(blob) != self._sha256:
+                raise BlobDamaged(str(blob))
+
     async def _bring_blob(self) -> None:
         if self._store and await self._link(self._store):
             self._linked = True
             return
         n_bytes = self._gguf.stat().st_size
+        self._require_room(n_bytes)
         self._on_progress("uploading", 0, n_bytes)
         try:
             await self._client.upload_blob(
@@ -152,23 +166,28 @@ class _Publication:
                 self._sha256,
                 lambda sent: self._on_progress("uploading", sent, n_bytes),
             )
-        except OllamaRefused as error:
-            raise self._upload_refused(error) from error
         except OllamaError as error:
-            raise UploadFailed(f"{error.title} {error.detail}", str(self._gguf)) from error
+            raise self._failed("uploaded to", error) from error
 
-    def _upload_refused(self, error: OllamaRefused) -> OllamaError:
-        if "no space left" in error.text.lower():
-            return StoreFull(error.text, str(self._gguf))
-        if "digest mismatch" in error.text:
-            return PublishedDiffers(self._name, error.text + ".", str(self._gguf))
-        return UploadFailed(error.detail, str(self._gguf))
+    def _require_room(self, n_bytes: int) -> None:
+        if self._store and self._store.is_readable and self._store.free_bytes < n_bytes:
+            text = f"{n_bytes:,} bytes are needed, {self._store.free_bytes:,} are free."
+            raise StoreFull(text, str(self._gguf))
+
+    def _failed(self, step: str, error: OllamaError) -> OllamaError:
+        """The error of a step in the words of this flow: the local file is kept."""
+        text = error.text if isinstance(error, OllamaRefused) else ""
+        if "no space left" in text.lower():
+            return StoreFull(text, str(self._gguf))
+        if "digest mismatch" in text:
+            return PublishedDiffers(self._name, f"{text}.", str(self._gguf))
+        return ImportFailed(step, f"{error.title} {error.detail}", str(self._gguf))
 
     async def _link(self, store: Store) -> bool:
         """Try the hard link; False if this store cannot have one. Nothing is left behind then."""
         if not store.can_link(self._gguf):
             return False
-        actual = await asyncio.to_thread(_sha256_of, self._gguf)
+        actual = await _sha256_of(self._gguf)
         if actual != self._sha256:
             difference = f"Its SHA-256 is {actual}, {self._sha256} was written."
             raise PublishedDiffers(self._name, difference, str(self._gguf))
@@ -195,52 +214,26 @@ class _Publication:
         try:
             async for status in self._client.create(self._name, files=files, **self._fields):
                 self._on_progress(status.status, status.completed, status.total)
-        except OllamaRefused as error:
-            if "no space left" in error.text.lower():
-                raise StoreFull(error.text, str(self._gguf)) from error
+        except BlobMissing:
             raise
+        except OllamaError as error:
+            raise self._failed("created in", error) from error
 
     async def _compare(self) -> None:
         shown = await self._client.show(self._name)
-        differences = _differences(shown, self._sha256, self._fields, self._inheritance)
-        if differences:
+        found = differences(shown, self._sha256, self._fields, self._inheritance, self._plan)
+        if found:
             await self._client.delete(self._name)
-            raise PublishedDiffers(self._name, " ".join(differences), str(self._gguf))
+            raise PublishedDiffers(self._name, " ".join(found), str(self._gguf))
 
 
-def _differences(
-    shown: Show, sha256: str, sent: dict[str, Any], inheritance: Inheritance
-) -> list[str]:
-    """What the server stored otherwise than it was sent, a sentence each."""
-    found = inheritance_of(shown)
-    parameters, stops, _ = read_parameters(shown.parameters)
-    wanted = {key: value for key, value in sent["parameters"].items() if key != "stop"}
-    in_use = inheritance.jinja if inheritance.kind == "jinja" else inheritance.template
-    pairs = [
-        ("model file", f"sha256-{sha256}" in shown.modelfile, True),
-        ("template", found.jinja if inheritance.kind == "jinja" else found.template, in_use),
-        ("stop texts", stops, tuple(sent["parameters"]["stop"])),
-        ("parameters", parameters, wanted),
-        ("system text", shown.system, inheritance.system),
-        ("renderer", found.renderer, inheritance.renderer),
-        ("parser", found.parser, inheritance.parser),
-        ("licence", shown.license, "\n".join(inheritance.license)),
-    ]
-    return [
-        f"The {what} is {_short(got)} instead of {_short(sent_value)}."
-        for what, got, sent_value in pairs
-        if got != sent_value
-    ]
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else text[:197] + "..."
-
-
-def _sha256_of(path: Path) -> str:
+async def _sha256_of(path: Path) -> str:
+    """In pieces, so that a cancelled publication stops reading."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while piece := await asyncio.to_thread(file.read, HASH_PIECE_BYTES):
+            await asyncio.to_thread(digest.update, piece)
+    return digest.hexdigest()
 
 
 async def _until_stopped[T](work: Awaitable[T], should_stop: ShouldStop | None) -> T:
