@@ -1,9 +1,11 @@
-"""The element types of ggml: their ids in a GGUF and how many bytes a block of values takes.
+"""The element types of ggml, how many bytes a block of values takes, and a tensor's table row.
 
 Source: ggml.h (`enum ggml_type`) and ggml-common.h (the block structures). Standard library only.
 """
 
+from dataclasses import dataclass
 from enum import IntEnum
+from math import prod
 
 
 class TensorType(IntEnum):
@@ -84,6 +86,30 @@ BLOCK_SHAPE: dict[TensorType, tuple[int, int]] = {
     TensorType.Q2_0: (64, 18),
 }
 """type -> (values in a block, bytes of a block)"""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One row of the tensor table. `shape` is in numpy order, (rows, row_length) for a matrix.
+
+    `offset` counts bytes from the header's `data_start`; `n_bytes` excludes the padding.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: TensorType
+    offset: int
+    n_bytes: int
+
+    @property
+    def row_length(self) -> int:
+        """Values of one row: the dimension that blocks divide."""
+        return self.shape[-1]
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the tensor seen as a matrix (1 for a vector)."""
+        return prod(self.shape[:-1])
 
 
 def row_bytes(tensor_type: TensorType, row_length: int) -> int:

@@ -14,18 +14,11 @@ from typing import Any, BinaryIO
 from converters.durable_files import staged_file
 from converters.errors import Stopped
 from converters.events import ShouldStop
-from converters.gguf.header import (
-    ALIGNMENT_KEY,
-    DEFAULT_ALIGNMENT,
-    MAGIC,
-    SCALARS,
-    Header,
-    TensorType,
-    ValueType,
-    raw_field,
-    row_bytes,
-)
+from converters.gguf.header import Header, raw_field
+from converters.gguf.header_parser import ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC
 from converters.gguf.mixes import guessed_file_type
+from converters.gguf.tensor_types import TensorType, row_bytes
+from converters.gguf.value_types import LENGTH, SCALARS, ValueType
 
 VERSION = 3
 QUANTIZATION_VERSION_KEY = "general.quantization_version"
@@ -217,11 +210,11 @@ def _is_kept(key: str) -> bool:
 
 
 def _last_field(base: Header, key: str) -> Field:
-    if key in base.spans:
-        return Field(key, raw_field(base, key))
     if key == QUANTIZATION_VERSION_KEY:
         return encode_field(key, ValueType.UINT32, QUANTIZATION_VERSION)
-    return encode_field(key, ValueType.UINT32, guessed_file_type(base.tensors))
+    file_type = base.number(FILE_TYPE_KEY)
+    known = guessed_file_type(base.tensors) if file_type is None else int(file_type)
+    return encode_field(key, ValueType.UINT32, known)
 
 
 def _value(value_type: ValueType, value: Any) -> bytes:
@@ -230,7 +223,7 @@ def _value(value_type: ValueType, value: Any) -> bytes:
 
 def _text(text: str) -> bytes:
     raw = text.encode(errors="surrogateescape")
-    return struct.pack("<Q", len(raw)) + raw
+    return LENGTH.pack(len(raw)) + raw
 
 
 def _padded(n_bytes: int) -> int:
