@@ -187,6 +187,8 @@ def _low_rank(
     _check_shape(f"{module}.lora_A", a.shape, (rank, info.shape[1]))
     _check_shape(f"{module}.lora_B", b.shape, (info.shape[0], rank))
     heads = llama.heads_of_rows(info.name, *_heads(base))
+    if heads is not None and info.shape[0] % (2 * heads):
+        raise _damaged(f"The base's {info.name} has {info.shape[0]} rows for {heads} heads.")
     if heads is not None:
         b = llama.to_file_rows(b, heads)
     return LowRank(np.ascontiguousarray(a), np.ascontiguousarray(b), config.scale_of(module))
@@ -218,7 +220,7 @@ def _check_shape(name: str, shape: tuple[int, ...], expected: tuple[int, int]) -
 
 
 def _heads(base: Header) -> tuple[int, int]:
-    """(query heads, key-value heads) of the base, checked to divide the rows they order."""
+    """(query heads, key-value heads) of the base, both at least 1."""
     n_head = int(base.number("llama.attention.head_count", 0))
     n_head_kv = int(base.number("llama.attention.head_count_kv", n_head))
     if min(n_head, n_head_kv) < 1:

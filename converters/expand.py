@@ -17,7 +17,7 @@ from converters.gguf.writer import (
     encode_field,
     write_gguf,
 )
-from converters.output_room import check_room, room_errors
+from converters.output_room import check_room, writing
 
 
 def expand_to_f32(gguf: Path, output: Path, should_stop: ShouldStop | None = None) -> Written:
@@ -35,7 +35,7 @@ def expand_to_f32(gguf: Path, output: Path, should_stop: ShouldStop | None = Non
         ]
         needed = header.data_start + 4 * sum(math.prod(info.shape) for info in header.tensors)
         check_room(output, needed)
-        with room_errors(output, needed):
+        with writing(output, needed):
             fields = canonical_fields(header, replaced={FILE_TYPE_KEY: file_type})
             return write_gguf(output, fields, plans, should_stop=should_stop)
 

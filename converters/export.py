@@ -5,7 +5,6 @@ Untouched tensors are copied byte for byte; touched ones are merged, quantised b
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,19 +14,17 @@ from converters.adapter import Adapter, read_adapter
 from converters.ahead import computed_ahead, worker_threads
 from converters.errors import UserError
 from converters.events import Note, Progress, Report, ShouldStop
+from converters.export_types import AskedType, decided_types, file_type, raised, refuse_own_type
 from converters.exported import Exported, TensorOutcome
 from converters.gguf.header import Header, TensorInfo, ValueType
-from converters.gguf.mixes import file_type_of
 from converters.gguf.reader import GgufFile
 from converters.gguf.retention import Retention
 from converters.gguf.tensor_types import TensorType
 from converters.gguf.type_policy import (
     AUTO,
     SAME,
-    UNQUANTISED,
     accepts,
     candidates,
-    explicit,
     has_next_level,
     parse_type,
 )
@@ -42,9 +39,9 @@ from converters.gguf.writer import (
     planned_bytes,
     write_gguf,
 )
-from converters.output_room import check_room, estimated_size, room_errors
+from converters.output_room import check_room, estimated_size, writing
 from converters.peak_memory import peak_rss_bytes
-from converters.requantise import Rewritten, Touched, decide, rewrite, rewrite_same
+from converters.requantise import Rewritten, Touched, rewrite, rewrite_same
 
 __all__ = ["ExportPlan", "Exported", "TensorOutcome", "estimated_size", "export"]
 
@@ -126,21 +123,9 @@ class _Pass:
 
     def _decide(self) -> None:
         undecided = [tensor for tensor in self.touched if tensor.name not in self.types]
-        chosen = computed_ahead(
-            undecided, self._type_of, self._should_stop, threads=worker_threads()
-        )
-        for tensor, kind in zip(undecided, chosen, strict=True):
-            self.types[tensor.name] = kind
-        _refuse_own_type(self.plan.type, self.touched, self.types)
-
-    def _type_of(self, tensor: Touched, stopping: ShouldStop) -> TensorType:
-        if self.plan.type.lower() == SAME:
-            return tensor.base_type
-        wanted = parse_type(self.plan.type)
-        if wanted is not None:
-            return explicit(wanted, tensor.base_type, tensor.row_length)
-        refused = self._refused.get(tensor.name, frozenset())
-        return decide(tensor, stopping, level=self.plan.level, refused=refused)
+        asked = AskedType(self.plan.type, self.plan.level, self._refused)
+        self.types |= decided_types(undecided, asked, self._should_stop)
+        refuse_own_type(self.plan.type, self.touched, self.types)
 
     def _refuse(self, rewritten: Rewritten) -> None:
         name = rewritten.name
@@ -160,7 +145,7 @@ class _Pass:
         check_room(self.plan.output, needed)
         progress = _ByteProgress(needed, self._report)
         try:
-            with room_errors(self.plan.output, needed):
+            with writing(self.plan.output, needed):
                 written = write_gguf(
                     self.plan.output, fields, tensors, on_bytes=progress,
                     should_stop=self._should_stop,
@@ -196,9 +181,9 @@ class _Pass:
 
     def _fields(self) -> list[Field]:
         replaced = {field.key: field for field in self.plan.fields}
-        file_type = _file_type(self.base.header, self.types)
-        if file_type is not None:
-            replaced[FILE_TYPE_KEY] = encode_field(FILE_TYPE_KEY, ValueType.UINT32, file_type)
+        new = file_type(self.base.header, self.types)
+        if new is not None:
+            replaced[FILE_TYPE_KEY] = encode_field(FILE_TYPE_KEY, ValueType.UINT32, new)
         return canonical_fields(self.base.header, replaced=replaced)
 
 
@@ -257,22 +242,6 @@ def _in_order(header: Header) -> list[TensorInfo]:
     return [header.tensor(name) for name in canonical_order(t.name for t in header.tensors)]
 
 
-def _refuse_own_type(
-    type_name: str, touched: Sequence[Touched], types: Mapping[str, TensorType]
-) -> None:
-    """An explicit type is refused if every touched tensor is in it already (DESIGN 6)."""
-    wanted = parse_type(type_name)
-    if wanted is None or wanted in UNQUANTISED or not touched:
-        return
-    if all(tensor.base_type == wanted for tensor in touched):
-        larger = types[touched[0].name].name
-        raise UserError(
-            f"The tuned tensors are in {wanted.name} already.",
-            "Rounding them back to their own grid would lose the tuning. Nothing was written.",
-            f'Choose "auto", {larger}, or "same" if the size must not change.',
-        )
-
-
 def _collected(
     results: Iterator[Rewritten], into: dict[str, Retention]
 ) -> Iterator[Rewritten]:
@@ -282,25 +251,9 @@ def _collected(
         yield result
 
 
-def _file_type(header: Header, types: Mapping[str, TensorType]) -> int | None:
-    """The new `general.file_type`, or None if the type that holds most weights stays the same."""
-    before = _main_type(header, {})
-    after = _main_type(header, types)
-    return None if before == after else file_type_of(after)
-
-
-def _main_type(header: Header, types: Mapping[str, TensorType]) -> TensorType:
-    weights: Counter[TensorType] = Counter()
-    for info in header.tensors:
-        if len(info.shape) > 1:
-            weights[types.get(info.name, info.type)] += info.n_rows * info.row_length
-    return weights.most_common(1)[0][0]
-
-
 def _exported(
     work: _Pass, written: Written, measured: Mapping[str, Retention], seconds: float
 ) -> Exported:
-    wanted = parse_type(work.plan.type)
     outcomes = {
         tensor.name: TensorOutcome(
             tensor.base_type, work.types[tensor.name], measured[tensor.name]
@@ -312,10 +265,7 @@ def _exported(
         sha256=written.sha256,
         n_bytes=written.n_bytes,
         identical=len(work.base.header.tensors) - len(outcomes),
-        raised=sum(
-            wanted is not None and tensor.base_type == wanted != work.types[tensor.name]
-            for tensor in work.touched
-        ),
+        raised=len(raised(work.plan.type, work.touched, work.types)),
         tensors=outcomes,
         seconds=seconds,
         peak_rss_bytes=peak_rss_bytes(),

@@ -50,14 +50,18 @@ def free_bytes(output: Path) -> int:
 
 
 @contextmanager
-def room_errors(output: Path, needed_bytes: int) -> Iterator[None]:
-    """Turn "no space left" (or a quota, or a size limit) while writing into the same UserError."""
+def writing(output: Path, needed_bytes: int) -> Iterator[None]:
+    """Turn what the system says while `output` is written into a UserError."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise _full(output, needed_bytes, free_bytes(output)) from error
+        if error.errno in _FULL:
+            raise _full(output, needed_bytes, free_bytes(output)) from error
+        raise UserError(
+            "The output cannot be written.",
+            f"{output}: {error.strerror}. The adapter and the base are kept.",
+            "Choose another folder, or make this one writable.",
+        ) from error
 
 
 def _usual_choice(info: TensorInfo) -> TensorType:

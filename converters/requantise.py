@@ -11,7 +11,7 @@ from converters.adapter import LowRank
 from converters.errors import Stopped, UserError
 from converters.events import ShouldStop
 from converters.gguf.quantize import dequantize, quantize
-from converters.gguf.retention import Retention, grid_steps, measure, summed
+from converters.gguf.retention import Retention, measure, summed
 from converters.gguf.stochastic import round_to_same_grid
 from converters.gguf.tensor_types import TensorType
 from converters.gguf.type_policy import NOISE, RETAINED, accepts, candidates, choose
@@ -70,7 +70,8 @@ def decide(
             raise Stopped
         if kind in refused:
             return False
-        verdict = sampled_verdict(_measured(sample, quantize(sample.wanted, kind), kind))
+        encoded = quantize(_wanted(tensor, sample), kind)
+        verdict = sampled_verdict(_measured(sample, encoded, kind))
         if verdict is None:
             verdict = accepts(rewrite(tensor, kind, should_stop).retention)
         return verdict
@@ -84,6 +85,8 @@ def sampled_verdict(sample: Retention) -> bool | None:
     The retention of n values spreads by noise / sqrt(n) around that of the tensor; the noise
     varies from row to row, so it gets a margin of a quarter.
     """
+    if not sample.delta_sq:
+        return None
     spread = _SPREADS * sample.noise / math.sqrt(max(sample.values, 1))
     low, high = RETAINED
     if sample.noise > NOISE * _NOISE_MARGIN:
@@ -95,21 +98,19 @@ def sampled_verdict(sample: Retention) -> bool | None:
     return None
 
 
-def rewrite(
-    tensor: Touched, kind: TensorType, should_stop: ShouldStop, *, with_steps: bool = False
-) -> Rewritten:
+def rewrite(tensor: Touched, kind: TensorType, should_stop: ShouldStop) -> Rewritten:
     """Merge and quantise the tensor piece by piece, measuring on the way.
 
-    with_steps: also measure the largest error in grid steps. Raises Stopped within one piece of
-    the wish, UserError if a merged value is not finite in the new type.
+    Raises Stopped within one piece of the wish, UserError if a merged value is not finite in the
+    new type.
     """
     written: list[Blocks] = []
     measured: list[Retention] = []
     for piece in pieces(tensor.blocks, tensor.base_type, tensor.pair):
         if should_stop():
             raise Stopped
-        written.append(quantize(piece.wanted, kind))
-        measured.append(_measured(piece, written[-1], kind, with_steps=with_steps))
+        written.append(quantize(_wanted(tensor, piece), kind))
+        measured.append(_measured(piece, written[-1], kind))
     return _rewritten(tensor, kind, written, measured)
 
 
@@ -125,7 +126,8 @@ def rewrite_same(tensor: Touched, seed: int, should_stop: ShouldStop) -> Rewritt
         if should_stop():
             raise Stopped
         blocks = tensor.blocks[piece.rows]
-        written.append(round_to_same_grid(blocks, piece.wanted, tensor.base_type, chance))
+        wanted = _wanted(tensor, piece)
+        written.append(round_to_same_grid(blocks, wanted, tensor.base_type, chance))
         measured.append(_measured(piece, written[-1], tensor.base_type))
     return _rewritten(tensor, tensor.base_type, written, measured)
 
@@ -134,22 +136,30 @@ def _rewritten(
     tensor: Touched, kind: TensorType, written: list[Blocks], measured: list[Retention]
 ) -> Rewritten:
     total = summed(measured)
+    # A finite float32 can still be beyond the largest 16-bit number.
     if not math.isfinite(total.noise_sq):
-        raise UserError(
-            "The merged model has values that are not finite.",
-            f"Adding the adapter to {tensor.name} gives numbers beyond {kind.name}. "
-            "The base and the adapter are unchanged.",
-            "Tune with a smaller learning rate.",
-        )
+        raise _not_finite(tensor, kind)
     return Rewritten(tensor.name, kind, np.concatenate(written), total)
 
 
-def _measured(
-    piece: Piece, blocks: Blocks, kind: TensorType, *, with_steps: bool = False
-) -> Retention:
-    w_hat = dequantize(blocks, kind)
-    steps = grid_steps(blocks, kind) if with_steps else None
-    return measure(piece.w0, w_hat, piece.delta, steps)
+def _wanted(tensor: Touched, piece: Piece) -> Float32:
+    wanted = piece.wanted
+    if not math.isfinite(float(wanted.sum())):
+        raise _not_finite(tensor, TensorType.F32)
+    return wanted
+
+
+def _not_finite(tensor: Touched, kind: TensorType) -> UserError:
+    return UserError(
+        "The merged model has values that are not finite.",
+        f"Base and adapter together give numbers beyond {kind.name} in {tensor.name}. "
+        "Both are unchanged, nothing was written.",
+        "Tune with a smaller learning rate, or check the base.",
+    )
+
+
+def _measured(piece: Piece, blocks: Blocks, kind: TensorType) -> Retention:
+    return measure(piece.w0, dequantize(blocks, kind), piece.delta)
 
 
 def _sample(tensor: Touched) -> Piece:

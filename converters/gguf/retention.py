@@ -61,14 +61,10 @@ class Retention:
         """||dW|| / ||W0||, how much was tuned at all."""
         return math.sqrt(self.delta_sq / self.base_sq) if self.base_sq else math.nan
 
-    def as_json(self) -> dict[str, float]:
-        """The three figures that a report shows, and the largest error in grid steps."""
-        return {
-            "retained": self.retained,
-            "noise": self.noise,
-            "change": self.change,
-            "largest_error": self.largest_error,
-        }
+    def as_json(self) -> dict[str, float | None]:
+        """The three figures that a report shows; null where nothing was changed."""
+        figures = {"retained": self.retained, "noise": self.noise, "change": self.change}
+        return {name: None if math.isnan(n) else n for name, n in figures.items()}
 
 
 def measure(w0: Float32, w_hat: Float32, delta: Float32, steps: Float32 | None = None) -> Retention:

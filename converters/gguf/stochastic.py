@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from converters.errors import UserError
-from converters.gguf.block_layouts import LAYOUTS, Fields, layout
+from converters.gguf.block_layouts import Fields, layout
 from converters.gguf.quantize import quantize
 from converters.gguf.tensor_types import TensorType
 from converters.gguf.type_policy import UNQUANTISED
@@ -38,18 +38,23 @@ def round_to_same_grid(
     """
     if tensor_type in UNQUANTISED:
         return quantize(wanted, tensor_type)
-    if tensor_type not in _CODE_RANGE:
-        names = ", ".join(kind.name for kind in (*_CODE_RANGE, *sorted(UNQUANTISED)))
-        raise UserError(
-            'The export type "same" is not possible for this model.',
-            f"It has tensors in {tensor_type.name}; possible are {names}. Nothing was written.",
-            'Choose the export type "auto".',
-        )
-    assert tensor_type in LAYOUTS
+    check_possible(tensor_type)
     fields = layout(tensor_type).split(blocks, np)
     codes = _drawn(fields, wanted, _CODE_RANGE[tensor_type], chance)
     moved = Fields(codes, fields.scale, fields.minimum, fields.sub_scales)
     return layout(tensor_type).join(moved, np)
+
+
+def check_possible(tensor_type: TensorType) -> None:
+    """Raise UserError for a type without a layout (issue 7 adds the other K formats)."""
+    if tensor_type in _CODE_RANGE or tensor_type in UNQUANTISED:
+        return
+    names = ", ".join(kind.name for kind in (*_CODE_RANGE, *sorted(UNQUANTISED)))
+    raise UserError(
+        'The export type "same" is not possible for this model.',
+        f"It has tuned tensors in {tensor_type.name}; possible are {names}. Nothing was written.",
+        'Choose the export type "auto".',
+    )
 
 
 def _drawn(

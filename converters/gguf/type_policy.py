@@ -108,15 +108,20 @@ def has_next_level(base_type: TensorType, written: TensorType) -> bool:
     return base_type not in UNQUANTISED and bits(written) < bits(TensorType.F16)
 
 
-def explicit(wanted: TensorType, base_type: TensorType, row_length: int) -> TensorType:
-    """The type a tensor takes when the person chose `wanted` for all touched tensors.
-
-    Rows that do not divide fall back as in llama.cpp. A quantised tensor that is already in that
-    type takes the next larger one.
-    """
+def fitting(wanted: TensorType, row_length: int) -> TensorType:
+    """`wanted`, or what llama.cpp falls back to where rows do not divide into its blocks."""
     kind = wanted
     while not divides(kind, row_length):
         kind = _FALL_BACK.get(kind, TensorType.F16)
+    return kind
+
+
+def explicit(wanted: TensorType, base_type: TensorType, row_length: int) -> TensorType:
+    """The type a tensor takes when the person chose `wanted` for all touched tensors.
+
+    A quantised tensor that is already in that type takes the next larger one.
+    """
+    kind = fitting(wanted, row_length)
     if kind == base_type and kind not in UNQUANTISED:
         kind = next_larger(kind, row_length) or TensorType.F32
     return kind
