@@ -9,7 +9,7 @@ from typing import Any
 
 from desktop.ollama_api.inherit import Inheritance, inheritance_of, read_parameters
 from desktop.ollama_api.replies import Show
-from desktop.ollama_api.templates import TemplatePlan, unshielded
+from desktop.ollama_api.templates import TemplatePlan
 
 SHOWN_CHARACTERS = 200
 
@@ -46,13 +46,14 @@ def _templates(
     found: Inheritance, inheritance: Inheritance, plan: TemplatePlan
 ) -> tuple[str, str]:
     """(the template in use, the one that should be)."""
+    in_use = found.template or found.jinja
     if plan.jinja is not None:
-        in_use = found.template or unshielded(found.jinja)
-        return in_use.removesuffix("\n"), unshielded(inheritance.jinja).removesuffix("\n")
+        # A file of somebody else may carry it without our comment and still be taken as it is.
+        return in_use, inheritance.jinja if in_use == inheritance.jinja else plan.jinja
     if inheritance.kind == "renderer" and plan.template is None:
         # The renderer wins over whatever the server guesses below it.
         return "", ""
-    return found.template or found.jinja, plan.template or ""
+    return in_use, plan.template or ""
 
 
 def _file_of(shown: Show, sha256: str) -> str:

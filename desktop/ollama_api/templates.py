@@ -54,8 +54,3 @@ def shielded(jinja: str) -> str:
         # Behind a comment the first newline would be trimmed; Jinja drops a last one by itself.
         return jinja.removesuffix("\n") + SHIELD
     return SHIELD + jinja
-
-
-def unshielded(jinja: str) -> str:
-    """The text without our comment, for comparing."""
-    return jinja.replace(SHIELD, "")

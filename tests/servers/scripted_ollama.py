@@ -201,20 +201,27 @@ def scripted_ollama(version: str = "0.34.4") -> Iterator[ScriptedOllama]:
 
 async def _shut(server: asyncio.Server) -> None:
     server.close()
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
+    # A connection accepted a moment ago gets its task only in the next round of the loop.
+    await asyncio.sleep(0.01)
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others, timeout=1)
+    # Aborted sockets are closed by callbacks of the next round.
+    await asyncio.sleep(0)
 
 
 async def _connection(
     state: ScriptedOllama, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-        await _exchange(state, reader, writer)
-    with suppress(ConnectionError, asyncio.CancelledError):
-        writer.close()
-        await writer.wait_closed()
+    try:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await _exchange(state, reader, writer)
+        with suppress(ConnectionError):
+            writer.close()
+            await writer.wait_closed()
+    except asyncio.CancelledError:
+        writer.transport.abort()
 
 
 async def _exchange(
@@ -232,7 +239,9 @@ async def _exchange(
     if reply.then != "reset" or reply.lines:
         await _send(writer, reply)
     if reply.then == "stall":
-        await asyncio.Event().wait()
+        # Until the client gives up and closes its side.
+        while await reader.read(1 << 16):
+            pass
     if reply.then == "reset":
         writer.transport.abort()
 
