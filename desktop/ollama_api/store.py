@@ -18,7 +18,7 @@ from converters.modelfile import parse_modelfile
 from desktop.ollama_api.address import is_loopback
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.errors import OllamaError
-from desktop.ollama_api.replies import Show, Tag
+from desktop.ollama_api.replies import Show
 
 BLOB_NAME = re.compile(r"sha256-([0-9a-f]{64})")
 MANIFEST_LIMIT_BYTES = 4 << 20
@@ -206,8 +206,3 @@ async def _is_servers(client: OllamaClient, store: Store) -> bool:
             except OllamaError:
                 return False
     return False
-
-
-def remote_reason(tag: Tag) -> str:
-    """Why a tag cannot be tuned, "" if nothing speaks against it here."""
-    return f"runs on {tag.remote_host or 'another machine'}" if tag.is_remote else ""
