@@ -131,7 +131,8 @@ class _Pass:
         name = rewritten.name
         self._refused[name] = self._refused.get(name, frozenset()) | {rewritten.type}
         del self.types[name]
-        text = f"{name} keeps {rewritten.retention.retained:.3f} of its change in "
+        kept, noise = rewritten.retention.retained, rewritten.retention.noise
+        text = f"{name} keeps {kept:.2f} of its change at a noise of {noise:.1f} in "
         self._report(Note("info", f"{text}{rewritten.type.name}: the next larger type is taken."))
 
     def _write(self) -> tuple[Written, dict[str, Retention]]:
