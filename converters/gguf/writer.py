@@ -4,28 +4,33 @@ A file in this layout keeps its digest when Ollama 0.30 to 0.34.0 rewrites it on
 """
 
 import hashlib
-import re
 import struct
-from collections.abc import Buffer, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Buffer, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from converters.durable_files import staged_file
 from converters.errors import Stopped
 from converters.events import ShouldStop
+from converters.gguf.canonical_order import canonical_order
 from converters.gguf.header import Header, raw_field
 from converters.gguf.header_parser import ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC
 from converters.gguf.mixes import guessed_file_type
 from converters.gguf.tensor_types import TensorType, row_bytes
 from converters.gguf.value_types import LENGTH, SCALARS, ValueType
 
+__all__ = [
+    "Field", "TensorPlan", "Written", "canonical_fields", "canonical_order", "encode_field",
+    "planned_bytes", "write_gguf",
+]  # fmt: skip
+
 VERSION = 3
 QUANTIZATION_VERSION_KEY = "general.quantization_version"
 FILE_TYPE_KEY = "general.file_type"
 QUANTIZATION_VERSION = 2
 _LAST_KEYS = (QUANTIZATION_VERSION_KEY, FILE_TYPE_KEY)
-_LAYER = re.compile(r"blk\.(\d+)\.")
 _SLICE_BYTES = 4 << 20
 """Between two questions to `should_stop`: a few milliseconds of hashing and writing."""
 
@@ -53,10 +58,7 @@ class TensorPlan:
     @property
     def n_bytes(self) -> int:
         """Bytes of the encoded tensor without padding. Raises ValueError for broken rows."""
-        n_rows = 1
-        for length in self.shape[:-1]:
-            n_rows *= length
-        return n_rows * row_bytes(self.type, self.shape[-1])
+        return prod(self.shape[:-1]) * row_bytes(self.type, self.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,6 @@ def encode_field(
         raise ValueError(f"the array {key} needs the type of its elements, which is no array")
     items = b"".join(_value(element_type, item) for item in value)
     return Field(key, raw + struct.pack("<IQ", element_type, len(value)) + items)
-
-
-def canonical_order(names: Iterable[str]) -> list[str]:
-    """Names by layer number (-1 for those outside the layers), then by their bytes."""
-    return sorted(names, key=_canonical_key)
 
 
 def canonical_fields(
@@ -184,7 +181,8 @@ def _ordered(fields: Sequence[Field], tensors: Sequence[TensorPlan]) -> list[Ten
     ):
         if len(set(names)) != len(names):
             raise ValueError(f"a {kind} is given twice")
-    return sorted(tensors, key=lambda plan: _canonical_key(plan.name))
+    by_name = {plan.name: plan for plan in tensors}
+    return [by_name[name] for name in canonical_order(by_name)]
 
 
 def _front(fields: Sequence[Field], tensors: Sequence[TensorPlan]) -> bytes:
@@ -198,11 +196,6 @@ def _front(fields: Sequence[Field], tensors: Sequence[TensorPlan]) -> bytes:
         parts.append(struct.pack("<IQ", plan.type, offset))
         offset += _padded(plan.n_bytes)
     return b"".join(parts)
-
-
-def _canonical_key(name: str) -> tuple[int, bytes]:
-    layer = _LAYER.match(name)
-    return (int(layer[1]) if layer else -1, name.encode())
 
 
 def _is_kept(key: str) -> bool:
