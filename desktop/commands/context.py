@@ -96,9 +96,9 @@ def _run(
     except UserError as error:
         _print(error.as_json(), _error_text(error), as_json, sys.stderr)
         return USER_ERROR
-    except (Stopped, KeyboardInterrupt):
-        stopped = UserError("Stopped.", "What was finished is kept.", "")
-        _print(stopped.as_json(), "Stopped.", as_json, sys.stderr)
+    except (Stopped, KeyboardInterrupt) as stop:
+        stopped = UserError("Stopped.", str(stop) or "Nothing was left half-written.")
+        _print(stopped.as_json(), str(stopped), as_json, sys.stderr)
         return STOPPED
     _print(output.value, output.text, as_json, sys.stdout)
     return output.code

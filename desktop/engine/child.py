@@ -98,6 +98,10 @@ class EngineChild:
         """The text of each row of ids, control tokens included."""
         return self._ask("detokenize", _as_is, rows=[list(row) for row in rows]).result()
 
+    def pieces(self) -> list[bytes]:
+        """The bytes of every token of the vocabulary, by id, control tokens included."""
+        return self._ask("pieces", _bytes_of).result()
+
     def render(
         self,
         template: str,
@@ -226,6 +230,10 @@ class EngineChild:
 
 def _as_is(value: Any) -> Any:
     return value
+
+
+def _bytes_of(value: list[str]) -> list[bytes]:
+    return [text.encode("latin-1") for text in value]
 
 
 def _vocabulary(value: dict[str, Any]) -> VocabularyInfo:

@@ -67,6 +67,11 @@ class Engine:
         """The text of each row of ids, control tokens included."""
         return [self.vocabulary.detokenize(ids) for ids in rows]
 
+    def pieces(self) -> list[str]:
+        """Every token's bytes, one Latin-1 character a byte: JSON has no bytes."""
+        v = self.vocabulary
+        return [v.piece(token).decode("latin-1") for token in range(v.n_vocab)]
+
     def log_probs(self, ids: list[int], start: int) -> np.ndarray:
         """See `Scorer.log_probs`."""
         return self.scorer.log_probs(ids, start)
@@ -170,6 +175,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "describe": Engine.describe,
     "tokenize": Engine.tokenize,
     "detokenize": Engine.detokenize,
+    "pieces": Engine.pieces,
     "log_probs": Engine.log_probs,
     "logits": Engine.logits,
     "greedy": Engine.greedy,

@@ -20,14 +20,18 @@ OnView = Callable[[JobView], None]
 def run(folder: JobFolder, action: str, on_view: OnView) -> int:
     """Start the worker and follow it to its end; the worker's exit code. Raises as `follow`."""
     earlier = folder.events.stat().st_size if folder.events.exists() else 0
+    folder.stop.unlink(missing_ok=True)  # an earlier run's
     return follow(folder, start(folder, action), on_view, earlier)
 
 
 def start(folder: JobFolder, action: str = "tune") -> subprocess.Popen[bytes]:
-    """Start the worker; it does not end with this process or its terminal."""
+    """Start the worker; it does not end with this process or its terminal.
+
+    -P: a folder named `desktop` where the person stands must not be taken for ours.
+    """
     with folder.output_log.open("ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "desktop.jobs.worker", str(folder.root), action],
+            [sys.executable, "-P", "-m", "desktop.jobs.worker", str(folder.root), action],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True, env=worker_environment(dict(os.environ)),
         )

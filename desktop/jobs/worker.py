@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     action = arguments[1] if len(arguments) > 1 else "tune"
     try:
         with folder.lock().acquire(timeout=0), Journal(folder.events) as journal:
-            return _guarded(_action(action), folder, journal.write)
+            return _guarded(action, folder, journal.write)
     except Timeout:
         return ALREADY_RUNNING
 
@@ -38,10 +38,10 @@ def _action(name: str) -> Action:
     return {"tune": pipeline.tune, "verify": pipeline.verify}[name]
 
 
-def _guarded(action: Action, folder: JobFolder, report: Report) -> int:
+def _guarded(action: str, folder: JobFolder, report: Report) -> int:
     """Translate the end of the work into the journal's last events and an exit code."""
     try:
-        code = action(folder, report, _stop_asked(folder))
+        code = _action(action)(folder, report, _stop_asked(folder))
     except Stopped:
         report(Finished("stopped"))
         return STOPPED

@@ -1,8 +1,10 @@
 """Proof "delta": the file's tensors hold the trained change, and nothing else changed."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import comb
 
+from converters.gguf.retention import Retention, summed
 from desktop.core.records import Record
 from desktop.proof.report import Check, Proof, proof_of_checks
 
@@ -13,21 +15,12 @@ TEXT_NATS = 0.01
 P_BOUND = 0.05
 
 
-class TensorChange(Record):
-    """One touched tensor of the file against W0 + dW, dW from the trained module.
-
-    retention: <W_hat - W0, dW> / ||dW||^2 and its two sums; largest_error: the largest
-    |W_hat - W0 - dW| of a block in units of that block's grid step.
-    """
+@dataclass(frozen=True)
+class TensorChange:
+    """One touched tensor of the file against W0 + dW, with dW from the trained module itself."""
 
     name: str
-    dot: float
-    delta_squared: float
-    largest_error: float
-
-    @property
-    def retention(self) -> float:
-        return self.dot / self.delta_squared if self.delta_squared else 1.0
+    measured: Retention
 
 
 class ScoredPair(Record):
@@ -45,18 +38,21 @@ def judge_delta(
     that should be byte-identical and are not. scores: reference and exported, paired by row."""
     if not changes:
         return Proof(status="failed", figure=None, bound=None, detail="no tensor was changed")
-    moved = [change for change in changes if change.delta_squared]
-    total = sum(change.dot for change in moved) / (sum(c.delta_squared for c in moved) or 1)
-    worst = max(moved, key=lambda change: abs(change.retention - 1), default=changes[0])
-    error = max(changes, key=lambda change: change.largest_error)
+    moved = [change for change in changes if change.measured.delta_sq]
+    if not moved:
+        detail = "the training changed nothing"
+        return Proof(status="failed", figure=None, bound=None, detail=detail)
+    total = summed(change.measured for change in moved)
+    worst = max(moved, key=lambda change: abs(change.measured.retained - 1))
+    error = max(changes, key=lambda change: change.measured.largest_error)
     checks = [
         Check(name="tensors that changed and should not", figure=len(differing), high=0),
         Check(name="trained tensors without their change", figure=len(missing), high=0),
-        Check(name="retention of all", figure=total, low=ALL[0], high=ALL[1]),
-        Check(name=f"worst retention ({worst.name})", figure=worst.retention,
+        Check(name="retention of all", figure=total.retained, low=ALL[0], high=ALL[1]),
+        Check(name=f"worst retention ({worst.name})", figure=worst.measured.retained,
               low=EACH[0], high=EACH[1]),
-        Check(name=f"largest error in grid steps ({error.name})", figure=error.largest_error,
-              high=1.0),
+        Check(name=f"largest error in grid steps ({error.name})",
+              figure=error.measured.largest_error, high=1.0),
         _score_check(scores, lower_is_better),
     ]
     remarks = [f"{len(changes)} tensors hold the change, {identical} are byte-identical"]

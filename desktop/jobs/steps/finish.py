@@ -1,0 +1,96 @@
+"""Step "score the result": scores after, drift, the result that `tune` prints, the manifest."""
+
+import json
+
+import resources
+from converters.durable_files import write_json
+from converters.events import Stage
+from converters.gguf.header import read_header
+from desktop.core.records import read_record
+from desktop.engine.child import EngineChild
+from desktop.jobs.scoring import drift, exact_share, nats_a_token
+from desktop.jobs.steps.export import EXPORT
+from desktop.jobs.steps.gate import Gate
+from desktop.jobs.steps.prepare_text import READING, ReadingFile, token_rows_of
+from desktop.jobs.steps.result import (
+    RESULT,
+    SCORES,
+    Bytes,
+    Drift,
+    Loss,
+    Score,
+    Scores,
+    TuneResult,
+    write_manifest,
+)
+from desktop.jobs.steps.score_base import BASE_SCORE, BaseScore, room_for
+from desktop.jobs.steps.train import TRAIN, TrainFigures
+from desktop.jobs.steps.written import WrittenScore, write_answers
+from desktop.jobs.work import Work
+from desktop.ollama_api.names import unproven_name
+from desktop.proof.report import ProofReport
+
+
+def finish_step(work: Work, gate: Gate, proof: ProofReport) -> None:
+    """Write `scores.json`, `result.json` and, last, `manifest.json`."""
+    work.report(Stage("score the result"))
+    reading = read_record(work.folder.artefact(READING), ReadingFile)
+    texts = general_texts()
+    room = room_for(token_rows_of(work, "held_out"), more=1024)
+    with (
+        work.timed("score the result"),
+        EngineChild(work.folder.gguf, n_ctx=room, threads=2, log=work.engine_log) as tuned,
+        EngineChild(work.job.base.path, n_ctx=room, log=work.engine_log) as base,
+    ):
+        written = write_answers(work, tuned, reading)
+        ids = tuned.tokenize(texts)
+        kl = drift(ids, tuned.log_probs, base.log_probs, work.should_stop)
+    before = read_record(work.folder.artefact(BASE_SCORE), BaseScore)
+    scores = _scores(gate, before, written)
+    write_json(work.folder.artefact(SCORES), scores.model_dump(mode="json"))
+    result = _result(work, scores, Drift(kl=kl, texts=len(texts)), proof)
+    write_json(work.folder.artefact(RESULT), result.model_dump(mode="json"))
+    write_manifest(work.folder)
+
+
+def general_texts() -> list[str]:
+    """The ordinary texts on which drift is measured, in the order of their names."""
+    folder = resources.path("general_texts")
+    return [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))]
+
+
+def _scores(gate: Gate, before: BaseScore, written: WrittenScore | None) -> Scores:
+    after = [row.exported for row in gate.rows]
+    is_text = gate.task == "text"
+    metric = {"text": "loss", "labels": "accuracy"}.get(gate.task, "exact")
+    return Scores(
+        score=Score(
+            metric=metric,
+            before=before.loss if is_text else before.exact,
+            after=nats_a_token(after) if is_text else exact_share(after),
+            few_shot=None if is_text else before.few_shot,
+            rows=len(after),
+        ),
+        loss_before=before.loss, loss_after=nats_a_token(after),
+        written_before=before.written, written_after=written,
+    )
+
+
+def _result(
+    work: Work, scores: Scores, changed: Drift, proof: ProofReport
+) -> TuneResult:
+    train = read_record(work.folder.artefact(TRAIN), TrainFigures)
+    exported = json.loads(work.folder.artefact(EXPORT).read_bytes())
+    name = work.job.tune.name
+    return TuneResult(
+        job=work.folder.id, model=unproven_name(name) if proof.failed else name,
+        gguf=str(work.folder.gguf), adapter=str(work.folder.adapter), steps=train.steps,
+        loss=Loss(
+            first=train.first_loss, last=train.last_loss, held_out_before=scores.loss_before,
+            held_out_after=scores.loss_after,
+        ),
+        score=scores.score, drift=changed, proof=proof,
+        bytes=Bytes(base=read_header(work.job.base.path).file_bytes, model=exported["bytes"]),
+        seconds=dict(work.seconds),
+    )
+

@@ -1,0 +1,62 @@
+"""Step "train": the adapter, from the rows that were rendered."""
+
+import shutil
+from dataclasses import asdict
+
+from converters.errors import Stopped
+from converters.events import Stage
+from desktop.core.records import Record, write_record
+from desktop.jobs.steps.prepare_text import token_rows_of
+from desktop.jobs.work import Work
+from finetune.spec import TrainSpec, resolve
+
+TRAIN = "train.json"
+
+
+class TrainFigures(Record):
+    """Content of `train.json`. Losses in nats a learnt token."""
+
+    steps: int
+    planned_steps: int
+    tokens: int
+    seconds: float
+    first_loss: float
+    last_loss: float
+    held_out_before: float | None
+    held_out_after: float | None
+
+
+def train_step(work: Work) -> None:
+    """Train and write the adapter and `train.json`. Raises Stopped after keeping the adapter of
+    the last step when asked to stop."""
+    from finetune import train  # torch: 2 s, and only this process may load it
+
+    work.report(Stage("train"))
+    rows = token_rows_of(work, "train")
+    held_out = token_rows_of(work, "held_out")
+    shutil.rmtree(work.folder.adapter, ignore_errors=True)
+    result = train.run(
+        _spec(work), rows, held_out, work.folder.adapter, work.report, work.should_stop
+    )
+    figures = {name: value for name, value in asdict(result).items()
+               if name in TrainFigures.model_fields}
+    write_record(work.folder.artefact(TRAIN), TrainFigures.model_validate(figures))
+    if result.stopped:
+        raise Stopped
+
+
+def _spec(work: Work) -> TrainSpec:
+    import torch
+
+    rows = token_rows_of(work, "train")
+    lengths = [len(row.ids) for row in rows]
+    spec = resolve(
+        work.job.tune, work.job.base.path, parameters=parameters_of(work), rows=len(rows),
+        epoch_tokens=sum(lengths),
+    )
+    return spec.model_copy(update={"device": "cuda" if torch.cuda.is_available() else "cpu"})
+
+
+def parameters_of(work: Work) -> int:
+    """How many weights the base has."""
+    return sum(info.n_rows * info.row_length for info in work.base.tensors)

@@ -1,0 +1,56 @@
+"""Answers written out by greedy decoding, and scored part by part (task `json` only)."""
+
+from converters.errors import Stopped
+from converters.events import Progress
+from desktop.core.records import Record, read_lines
+from desktop.engine.child import EngineChild
+from desktop.jobs.render import RenderedRow
+from desktop.jobs.steps.prepare_text import ROWS, TOKENS, ReadingFile, TokenLine
+from desktop.jobs.work import Work
+from finetune.data.segments import TokenRow
+from finetune.tasks import json as json_task
+
+BATCH = 16
+SPARE_TOKENS = 16
+
+
+class WrittenScore(Record):
+    """Shares in [0, 1] over `rows` written answers: whole value right, valid JSON, each field."""
+
+    exact: float
+    valid: float
+    fields: dict[str, float]
+    rows: int
+
+
+def write_answers(work: Work, child: EngineChild, reading: ReadingFile) -> WrittenScore | None:
+    """Write the answers to the job's first `examples` held-out rows and score them; None for tasks
+    without parts. Raises Stopped when asked to."""
+    if reading.task != "json" or not work.job.examples:
+        return None
+    tokens, rows = _whole_rows(work)
+    limit = max(row.n_learnt for row in tokens) + SPARE_TOKENS
+    answers: list[str] = []
+    for start in range(0, len(tokens), BATCH):
+        if work.should_stop():
+            raise Stopped
+        prompts = [row.ids[: row.first_learnt] for row in tokens[start : start + BATCH]]
+        written = child.greedy_many(prompts, limit)
+        ends = set(reading.end_tokens)
+        answers += child.detokenize([[i for i in ids if i not in ends] for ids in written])
+        work.report(Progress(step=min(start + BATCH, len(tokens)), steps=len(tokens)))
+    expected = [row.messages[-1]["content"] for row in rows]
+    score = json_task.score(expected, answers)
+    return WrittenScore(
+        exact=score.exact, valid=score.valid, fields=score.fields, rows=score.rows
+    )
+
+
+def _whole_rows(work: Work) -> tuple[list[TokenRow], list[RenderedRow]]:
+    """Held-out rows of one answer that the limit did not cut, with their messages."""
+    lines = read_lines(work.folder.artefact(TOKENS), TokenLine)
+    tokens = {line.number: line.token_row() for line in lines if line.part == "held_out"}
+    rendered = read_lines(work.folder.artefact(ROWS), RenderedRow)
+    rows = [row for row in rendered if row.split == "held_out" and row.number in tokens]
+    rows = list({row.number: row for row in rows}.values())[: work.job.examples]
+    return [tokens[row.number] for row in rows], rows

@@ -1,0 +1,102 @@
+"""A real Ollama as the place where models are served."""
+
+from typing import Any
+
+from converters.errors import UserError
+from converters.events import ShouldStop
+from desktop.jobs.spec import BaseFile, Engine
+from desktop.ollama_api import publish
+from desktop.ollama_api.client import OllamaClient
+from desktop.ollama_api.errors import OllamaError
+from desktop.ollama_api.inherit import Inheritance, inherit, inheritance_of
+from desktop.ollama_api.replies import ChatAnswer, Tag
+from desktop.ollama_api.store import locate_store, model_file
+from desktop.serving.protocol import Chat, HeldModel, NewModel, OnBytes, StoredModel
+
+KEEP_LOADED = "10m"
+TOP_LOGPROBS = 20
+
+
+class OllamaServer:
+    """The implementation of `Serving` over one Ollama server."""
+
+    engine: Engine = "ollama"
+
+    def __init__(self, client: OllamaClient, version: str) -> None:
+        self._client = client
+        self.host = client.url
+        self.version = version
+
+    async def held(self) -> list[HeldModel]:
+        return [await self._held(tag) for tag in await self._client.tags()]
+
+    async def base_file(self, name: str) -> BaseFile:
+        from converters.gguf.header import read_header
+
+        path, sha256 = await model_file(self._client, name)
+        header = read_header(path)
+        digests = {tag.name: tag.digest for tag in await self._client.tags()}
+        full = name if name in digests else f"{name}:latest"
+        return BaseFile(
+            model=name, path=path, sha256=sha256, digest=digests.get(full, ""),
+            architecture=header.architecture, n_bytes=header.file_bytes,
+        )
+
+    async def inherit(self, name: str) -> Inheritance:
+        return await inherit(self._client, name)
+
+    async def require_free_name(self, name: str, *, replace: bool) -> None:
+        await publish.require_free_name(self._client, name, replace=replace)
+
+    async def render(self, name: str, messages: Chat, think: bool | None) -> str:
+        return await self._client.render(
+            name, messages, think=think, keep_alive=KEEP_LOADED
+        )
+
+    async def create(
+        self, model: NewModel, on_bytes: OnBytes, should_stop: ShouldStop
+    ) -> StoredModel:
+        published = await publish.publish(
+            self._client, model.gguf, model.sha256, model.name, model.inheritance,
+            context_length=model.context_length, store=await locate_store(self._client),
+            on_progress=on_bytes, should_stop=should_stop,
+        )
+        return StoredModel(
+            model=published.model, digest=published.digest, blob_kept=published.blob_kept,
+            linked=published.linked, notes=published.notes,
+            orphans=tuple((orphan.digest, orphan.n_bytes) for orphan in published.orphans),
+        )
+
+    async def promote(self, unproven: str, name: str) -> None:
+        await publish.promote(self._client, unproven, name)
+
+    async def remove(self, name: str) -> None:
+        await self._client.delete(name)
+
+    async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
+        request: dict[str, Any] = {"keep_alive": KEEP_LOADED}
+        if max_tokens is not None:
+            request |= {
+                "options": {"temperature": 0, "num_predict": max_tokens, "seed": 0},
+                "logprobs": True, "top_logprobs": TOP_LOGPROBS,
+            }
+        return await self._client.chat(name, messages, **request)
+
+    async def stops(self, name: str) -> tuple[str, ...]:
+        return inheritance_of(await self._client.show(name, verbose=True)).stops
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _held(self, tag: Tag) -> HeldModel:
+        path, reason = None, ""
+        try:
+            path, _ = await model_file(self._client, tag.name)
+        except OllamaError:
+            raise
+        except UserError as error:
+            reason = error.title
+        return HeldModel(
+            name=tag.name, digest=tag.digest, family=tag.family, parameters=tag.parameters,
+            quantization=tag.quantization, n_bytes=tag.n_bytes, path=path, reason=reason,
+        )

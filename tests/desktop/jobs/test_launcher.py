@@ -1,0 +1,75 @@
+"""A real worker as a child: it ends in words, whatever happens to it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from converters.errors import UserError
+from converters.events import Progress, Stage
+from desktop.core.records import Record
+from desktop.jobs import launcher, worker
+from desktop.jobs.folder import create_job
+from desktop.jobs.journal import Journal, read_entries
+
+
+class Foreign(Record):
+    """A specification that no worker knows."""
+
+    name: str
+
+
+def _folder(tmp_path):
+    return create_job(tmp_path / "jobs", "x", Foreign(name="x"))
+
+
+def test_a_specification_of_another_kind_is_an_explained_failure(tmp_path):
+    folder = _folder(tmp_path)
+    views = []
+    with pytest.raises(UserError) as caught:
+        launcher.run(folder, "tune", views.append)
+    assert caught.value.title == "The job's file spec.json cannot be used."
+    assert views[-1].status == "failed"
+    assert not folder.is_alive()
+
+
+def test_a_second_worker_on_one_folder_is_refused(tmp_path):
+    folder = _folder(tmp_path)
+    with folder.lock(), pytest.raises(UserError) as caught:
+        launcher.run(folder, "tune", lambda _: None)
+    assert "is already running" in caught.value.title
+
+
+def test_f3_a_killed_worker_is_said_to_be_interrupted_at_its_step(tmp_path):
+    folder = _folder(tmp_path)
+    with Journal(folder.events) as journal:
+        journal.write(Stage("train"))
+        journal.write(Progress(step=7, steps=75))
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    os.kill(sleeper.pid, signal.SIGKILL)
+    started = time.monotonic()
+    with pytest.raises(UserError) as caught:
+        launcher.follow(folder, sleeper, lambda _: None)
+    assert time.monotonic() - started < 2
+    assert caught.value.title == "The job was interrupted at step 7 of train."
+    assert "code -9" in caught.value.detail
+
+
+def test_a_fault_of_the_program_is_written_down_with_its_trace(tmp_path):
+    folder = _folder(tmp_path)
+    with Journal(folder.events) as journal:
+        code = worker._guarded("no such action", folder, journal.write)
+    entries, _ = read_entries(folder.events)
+    assert code == worker.FAULT
+    assert entries[0].event.detail.startswith("KeyError")
+    assert str(folder.output_log) in entries[0].event.hint
+
+
+def test_the_workers_environment_holds_no_secret_and_stays_offline():
+    made = launcher.worker_environment({"HF_TOKEN": "s", "OLLAMA_API_KEY": "s", "PATH": "/bin"})
+    assert "s" not in made.values()
+    assert made["PATH"] == "/bin"
+    assert (made["HF_HUB_OFFLINE"], made["OMP_WAIT_POLICY"]) == ("1", "PASSIVE")
