@@ -1,18 +1,17 @@
 """Lazy merging: pieces are the whole, and llama.cpp agrees with it through the GGUF adapter."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from converters.adapter import Adapter, LowRank, read_adapter, write_gguf_adapter
+from converters.adapter import LowRank, read_adapter, write_gguf_adapter
 from converters.expand import expand_to_f32
 from converters.gguf.header import TensorType
 from converters.gguf.reader import GgufFile
-from converters.gguf.writer import TensorPlan, canonical_fields, write_gguf
 from converters.llama.scorer import Scorer
-from converters.merge import delta, merged, pieces, row_pieces
+from converters.merge import PIECE_VALUES, delta, merged, pieces, row_pieces
+from tests.converters.merged_f32 import write_merged_f32
 from tests.converters.peft_folders import (
     linear_tensors,
     random_folder,
@@ -28,7 +27,7 @@ IDS = [1, 4093, 198, 1780, 253, 2501, 28, 665, 1123, 355, 11, 2134, 91, 7, 30000
 def test_pieces_cover_every_row_once(rows: int, length: int) -> None:
     slices = list(row_pieces(rows, length))
     assert [row for part in slices for row in range(rows)[part]] == list(range(rows))
-    assert all((part.stop - part.start) * length <= max(1 << 20, length) for part in slices)
+    assert all((part.stop - part.start) * length <= max(PIECE_VALUES, length) for part in slices)
 
 
 def test_delta_is_the_scaled_product() -> None:
@@ -64,7 +63,7 @@ def test_llama_cpp_gives_the_merged_models_answer_from_base_and_adapter(
     with GgufFile(base) as file:
         adapter = read_adapter(folder, file.header)
         lora = write_gguf_adapter(tmp_path / "lora.gguf", adapter, file.header).path
-        both = write_merged(file, adapter, tmp_path / "merged.gguf")
+        both = write_merged_f32(file, adapter, tmp_path / "merged.gguf")
     with Scorer(both, n_ctx=256) as scorer:
         expected = scorer.log_probs(IDS, 1)
     with Scorer(expanded, lora, n_ctx=256) as scorer:
@@ -73,15 +72,6 @@ def test_llama_cpp_gives_the_merged_models_answer_from_base_and_adapter(
         untuned = scorer.log_probs(IDS, 1)
     assert _kl(expected, found) < 1e-8
     assert _kl(expected, untuned) > 1e-4
-
-
-def write_merged(base: GgufFile, adapter: Adapter, output: Path) -> Path:
-    """The whole merged model in F32, the reference that an export never writes."""
-    plans = [
-        TensorPlan(info.name, info.shape, TensorType.F32, partial(merged, base, adapter, info.name))
-        for info in base.header.tensors
-    ]
-    return write_gguf(output, canonical_fields(base.header), plans).path
 
 
 def _kl(first: np.ndarray, second: np.ndarray) -> float:

@@ -89,8 +89,8 @@ def test_a_sample_without_a_change_settles_nothing() -> None:
 
 
 def test_what_is_written_is_the_quantised_sum_in_file_order() -> None:
-    tensor = _touched(TensorType.Q4_1, 0.007, rows=3000)  # two pieces
-    assert len(list(row_pieces(3000, 512))) == 2
+    tensor = _touched(TensorType.Q4_1, 0.007, rows=1000)  # two pieces
+    assert len(list(row_pieces(1000, 512))) == 2
     wanted = dequantize(tensor.blocks, tensor.base_type) + delta(tensor.pair)
     written = rewrite(tensor, TensorType.Q8_0, _never)
     assert np.array_equal(written.blocks, quantize(wanted, TensorType.Q8_0))
