@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 PARENT_POLL_S = 1.0
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
     return _serve(library.Server(parameters), stop)
 
 
-def apply_arguments(parameters: Any, arguments: list[str]) -> Iterator[str]:
+def apply_arguments(parameters: Any, arguments: Sequence[str]) -> Iterator[str]:
     """Set `parameters` as the flags say and yield the flags that are not known."""
     rest = iter(arguments)
     for flag in rest:

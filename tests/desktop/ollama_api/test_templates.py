@@ -91,6 +91,12 @@ def test_a_jinja_is_never_sent_but_carried_shielded():
     assert plan == TemplatePlan(None, SHIELD + "{% if x %}")
 
 
+def test_the_shield_is_far_from_every_template_and_shows_no_capability():
+    # The server guesses below 100 edits, and takes these words for tools and thinking.
+    assert SHIELD.count("~") >= 100
+    assert not any(word in SHIELD for word in ("tool", "<think>", "enable_thinking", "~#"))
+
+
 @pytest.mark.parametrize("before", ["", "\n", "\r\n  ", "{{ '' }}\n"])
 @pytest.mark.parametrize("after", ["", "\n", "  ", "\n\n"])
 def test_the_shield_renders_as_nothing_and_is_put_once(before: str, after: str):
