@@ -59,7 +59,7 @@ _KEPT_PARTS = (
     "_norm.weight", "ffn_gate_inp.weight", "altup", "laurel", "per_layer_model_proj",
     "ssm_conv1d", "shortconv.conv.weight",
 )  # fmt: skip
-"""llama.cpp's list without RWKV, T5 and the encoders of pictures and sound, which we never write."""
+"""llama.cpp's list without RWKV, T5 and the encoders of pictures and sound: never written here."""
 _ATTENTION_V = re.compile(r"attn_(v|qkv|kv_b)\.weight")
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
