@@ -132,8 +132,11 @@ class _Publication:
         parse_name(self._name)
         server = behaviour(await self._client.version())
         require_import(server)
-        if server.note:
-            self._notes.append(server.note)
+        self._notes += [server.note] if server.note else []
+        self._notes += [
+            f"The parameter {name} of the base was left out: current servers refuse or ignore it."
+            for name in self._inheritance.dropped
+        ]
         blob_kept = await self._client.has_blob(self._sha256)
         if blob_kept:
             await self._check_kept_blob()

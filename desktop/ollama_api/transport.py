@@ -111,9 +111,14 @@ class Transport:
     async def send_file(self, path: str, chunks: AsyncIterator[bytes], n_bytes: int) -> int:
         """POST raw bytes with a known length; the status. Raises as `exchange`."""
         headers = {"content-length": str(n_bytes), "content-type": "application/octet-stream"}
+        # The server hashes while it reads, so its answer follows the last byte at once.
+        limit = self.limits.upload_s
+        timeout = httpx.Timeout(limit, connect=self.limits.connect_s)
         async with (
             self._translated("the upload", None),
-            self._open("POST", path, content=chunks, headers=headers) as response,
+            self._open(
+                "POST", path, content=chunks, headers=headers, timeout=timeout
+            ) as response,
         ):
             raw = await _whole_body(response, self.url)
         if response.status_code >= 300:

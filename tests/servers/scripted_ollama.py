@@ -15,8 +15,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Ending = Literal["end", "reset", "stall"]
-"""After the body: a proper end, a reset connection, or silence with the connection open."""
+Ending = Literal["end", "reset", "stall", "hang"]
+"""After the body: a proper end, a reset connection, or silence with the connection open: stall
+still takes what the client sends and has sent its head, hang does neither."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class ScriptedOllama:
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     alter: dict[str, Any] = field(default_factory=dict)
     forget_blobs: int = 0
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
     _script: dict[tuple[str, str], deque[Reply]] = field(default_factory=lambda: defaultdict(deque))
 
     def script(self, method: str, path: str, *replies: Reply) -> None:
@@ -236,6 +238,8 @@ async def _exchange(
     request = Request(method, path, body)
     state.requests.append(request)
     reply = reply or state.answer(request)
+    if reply.then == "hang":
+        await state.closing.wait()
     if reply.then != "reset" or reply.lines:
         await _send(writer, reply)
     if reply.then == "stall":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -158,6 +159,25 @@ def test_a_stall_after_the_first_line_is_found_at_its_limit(scripted: ScriptedOl
             with pytest.raises(OllamaStalled):
                 await client.chat("m", HI)
             assert 0.25 < time.monotonic() - start < 1.3
+
+    run_async(check())
+
+
+@pytest.mark.parametrize("read_bytes", [0, None])
+def test_an_upload_that_the_server_leaves_hanging_is_found(
+    read_bytes: int | None, scripted: ScriptedOllama, run_async, tmp_path: Path
+):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(64 << 20)
+    scripted.script("POST", "/api/blobs", Reply(then="hang", after_request_bytes=read_bytes))
+
+    async def check() -> None:
+        async with OllamaClient(scripted.url, QUICK) as client:
+            start = time.monotonic()
+            with pytest.raises(OllamaStalled, match="while waiting for the upload"):
+                await client.upload_blob(path, "0" * 64)
+            assert time.monotonic() - start < 3
 
     run_async(check())
 

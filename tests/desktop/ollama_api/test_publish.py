@@ -93,6 +93,14 @@ def test_f13_a_server_without_a_version_is_used_and_said(
     )
 
 
+def test_a_parameter_that_is_left_out_is_said(scripted, gguf, sha256, inheritance, run_async):
+    base = replace(inheritance, dropped=("typical_p",))
+    done = _publish(run_async, scripted.url, gguf, sha256, "t", base)
+    assert done.notes == (
+        "The parameter typical_p of the base was left out: current servers refuse or ignore it.",
+    )
+
+
 def test_f17_a_file_lost_before_create_is_uploaded_again(
     scripted, gguf, sha256, inheritance, run_async
 ):
