@@ -6,8 +6,6 @@ No torch here: a mistyped name or a full disk is answered at once.
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune.plan import TunePlan, plan_for
-
 from converters.durable_files import write_json
 from converters.errors import UserError
 from converters.events import Note
@@ -24,9 +22,9 @@ from desktop.ollama_api.templates import CHATML, CHATML_STOP
 from desktop.serving.choice import Chosen
 from desktop.serving.trainable import require_trainable_file
 from finetune.data.rows import read_rows, require_accepted
+from finetune.plan import TunePlan, plan_for, touched_names
 from finetune.spec import TuneSpec
 
-ALL_LINEAR = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 SPARE_BYTES = 200_000_000
 
 
@@ -109,11 +107,7 @@ def _size_note(base: int, size: int) -> Note:
 
 
 def _model_bytes(header: Header, tune: TuneSpec) -> int:
-    names = [
-        info.name for info in header.tensors
-        if info.name.startswith("blk.") and info.name.split(".")[2] in ALL_LINEAR
-    ]
-    return estimated_size(header, tune.export_type, names)
+    return estimated_size(header, tune.export_type, touched_names(header))
 
 
 def _require_disk(root: Path, size: int, header: Header) -> None:
