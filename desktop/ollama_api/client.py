@@ -7,7 +7,8 @@ with the key, and costs 0.3 s to import beyond httpx (FACTS 3.5).
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,7 @@ from desktop.ollama_api.replies import (
     Message,
     Show,
     Tag,
+    read_create_status,
     read_loaded,
     read_part,
     read_show,
@@ -86,22 +88,25 @@ class OllamaClient:
 
     async def chat_stream(
         self, model: str, messages: Iterable[Message], **request: Any
-    ) -> AsyncIterator[ChatPart]:
+    ) -> AsyncGenerator[ChatPart]:
         """Yield the parts of an answer. Keyword arguments: the fields of `ChatRequest`.
+
+        Wrap it in `contextlib.aclosing` if you may leave early: that stops the generation.
 
         Raises `StreamCut` (with the text so far) if the stream ends without its last line.
         """
         body = ChatRequest(model, tuple(messages), **request).body(stream=True)
         text = ""
+        lines = self._transport.lines("/api/chat", body, model=model, what="an answer")
         try:
-            async for entry in self._transport.lines(
-                "/api/chat", body, model=model, what="an answer"
-            ):
-                part = read_part(entry)
-                text += part.text
-                yield part
-                if part.done:
-                    return
+            # Closed here and not by the garbage collector: the connection is free at once.
+            async with aclosing(lines):
+                async for entry in lines:
+                    part = read_part(entry)
+                    text += part.text
+                    yield part
+                    if part.done:
+                        return
         except StreamCut as cut:
             cut.text = text
             raise
@@ -110,7 +115,8 @@ class OllamaClient:
     async def chat(self, model: str, messages: Iterable[Message], **request: Any) -> ChatAnswer:
         """The whole answer; arguments and errors as `chat_stream`."""
         start = time.monotonic()
-        parts = [part async for part in self.chat_stream(model, messages, **request)]
+        async with aclosing(self.chat_stream(model, messages, **request)) as stream:
+            parts = [part async for part in stream]
         return whole_answer(parts, time.monotonic() - start)
 
     async def render(
@@ -150,27 +156,24 @@ class OllamaClient:
         Raises `OllamaRefused` (digest mismatch), `StreamCut` (server died), what on_bytes raises.
         """
         n_bytes = path.stat().st_size
-        await self._transport.send_file(
-            f"/api/blobs/sha256:{digest}", _pieces(path, on_bytes), n_bytes
-        )
+        async with aclosing(_pieces(path, on_bytes)) as pieces:
+            await self._transport.send_file(f"/api/blobs/sha256:{digest}", pieces, n_bytes)
 
-    async def create(self, model: str, **fields: Any) -> AsyncIterator[CreateStatus]:
+    async def create(self, model: str, **fields: Any) -> AsyncGenerator[CreateStatus]:
         """Yield the progress of /api/create. Fields as in FACTS 3.1.
 
         Raises `BlobMissing`, `OllamaRefused`, and `StreamCut` if no "success" came.
         """
         body = {"model": model, "stream": True, **fields}
-        async for entry in self._transport.lines(
-            "/api/create", body, model=model, what="the creation of the model"
-        ):
-            status = CreateStatus(
-                str(entry.get("status", "")), int(entry.get("completed", 0)),
-                int(entry.get("total", 0)),
-            )  # fmt: skip
-            yield status
-            if status.status == "success":
-                return
-        raise StreamCut("the creation of the model")
+        what = "the creation of the model"
+        lines = self._transport.lines("/api/create", body, model=model, what=what)
+        async with aclosing(lines):
+            async for entry in lines:
+                status = read_create_status(entry)
+                yield status
+                if status.status == "success":
+                    return
+        raise StreamCut(what)
 
     async def copy(self, source: str, destination: str) -> None:
         """Give the model `source` a second name. Raises `ModelNotFound`."""
@@ -182,7 +185,7 @@ class OllamaClient:
         await self._transport.exchange("DELETE", "/api/delete", {"model": model}, model=model)
 
 
-async def _pieces(path: Path, on_bytes: OnBytes | None) -> AsyncIterator[bytes]:
+async def _pieces(path: Path, on_bytes: OnBytes | None) -> AsyncGenerator[bytes]:
     sent = 0
     with path.open("rb") as file:
         # In a thread: a slow disk must not hold up the other requests of this loop.

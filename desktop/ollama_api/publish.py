@@ -7,6 +7,7 @@ created under the unproven name; `promote` gives the real one after the proofs (
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,9 +215,11 @@ class _Publication:
 
     async def _create(self) -> None:
         files = {FILE_NAME: f"sha256:{self._sha256}"}
+        creation = self._client.create(self._name, files=files, **self._fields)
         try:
-            async for status in self._client.create(self._name, files=files, **self._fields):
-                self._on_progress(status.status, status.completed, status.total)
+            async with aclosing(creation):
+                async for status in creation:
+                    self._on_progress(status.status, status.completed, status.total)
         except BlobMissing:
             raise
         except OllamaError as error:

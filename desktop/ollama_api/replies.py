@@ -210,6 +210,15 @@ def read_part(entry: Mapping[str, Any]) -> ChatPart:
     )
 
 
+def read_create_status(entry: Mapping[str, Any]) -> CreateStatus:
+    """A line of /api/create."""
+    return CreateStatus(
+        status=str(entry.get("status", "")),
+        completed=int(entry.get("completed", 0)),
+        total=int(entry.get("total", 0)),
+    )
+
+
 def whole_answer(parts: list[ChatPart], seconds: float) -> ChatAnswer:
     """The parts of one stream, the last one done, as one value."""
     last = parts[-1]

@@ -5,7 +5,7 @@ Knows JSON and lines, not what the endpoints mean. The limits and the reasons: F
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +78,7 @@ class Transport:
 
     async def lines(
         self, path: str, body: dict[str, Any], *, model: str, what: str
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any]]:
         """Yield the JSON lines of a streamed answer; an `error` line is raised.
 
         what: the words for this stream in a `StreamCut`. The caller checks the last line.

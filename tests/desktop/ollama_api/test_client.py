@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,21 @@ def test_cancelling_closes_the_socket_within_a_second(scripted: ScriptedOllama, 
                 await task
             assert time.monotonic() - start < 0.5
             assert await client.tags() == []
+
+    run_async(check())
+
+
+def test_leaving_a_stream_early_closes_its_connection(scripted: ScriptedOllama, run_async):
+    lines = (chat_line("Once"),) * 50
+    scripted.script("POST", "/api/chat", Reply(lines, pause_s=0.05, then="stall"))
+
+    async def check() -> None:
+        async with OllamaClient(scripted.url) as client:
+            async with aclosing(client.chat_stream("m", HI)) as stream:
+                async for part in stream:
+                    assert part.text == "Once"
+                    break
+            assert client._transport._http._transport._pool.connections == []  # type: ignore
 
     run_async(check())
 
