@@ -8,10 +8,10 @@ from converters.ahead import computed_ahead, worker_threads
 from converters.errors import UserError
 from converters.events import ShouldStop
 from converters.gguf.header import Header
-from converters.gguf.mixes import file_type_of
+from converters.gguf.mixes import file_type_of, fitting
 from converters.gguf.stochastic import check_possible
 from converters.gguf.tensor_types import TensorType
-from converters.gguf.type_policy import SAME, explicit, fitting, parse_type
+from converters.gguf.type_policy import SAME, explicit, parse_type
 from converters.requantise import Touched, decide
 
 Types = Mapping[str, TensorType]

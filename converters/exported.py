@@ -64,6 +64,7 @@ class Exported:
 
     def as_json(self) -> dict[str, Any]:
         """The document that `tunedesk export --json` prints (DESIGN 7)."""
+        total = self.retention.as_json()
         return {
             "gguf": str(self.gguf),
             "sha256": self.sha256,
@@ -74,10 +75,10 @@ class Exported:
                 "requantised": self.requantised,
                 "raised": self.raised,
             },
-            "retention": {
-                **self.retention.as_json(),
-                "classes": {kind: part.as_json() for kind, part in self.classes.items()},
-            },
+            "retention": total["retained"],
+            "noise": total["noise"],
+            "change": total["change"],
+            "classes": {kind: part.as_json() for kind, part in self.classes.items()},
             "seconds": round(self.seconds, 3),
             "peak_rss_bytes": self.peak_rss_bytes,
         }

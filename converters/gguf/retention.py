@@ -17,6 +17,8 @@ Float32 = npt.NDArray[np.float32]
 Blocks = npt.NDArray[np.uint8]
 
 _LINE = 4096
+_PLAIN_BLOCK = 32
+_CODES_TO_SHORT_END = {TensorType.Q4_0: 8, TensorType.Q5_0: 16}
 _MANTISSA_BITS = {TensorType.F16: 10, TensorType.BF16: 7, TensorType.F32: 23}
 _SMALLEST_STEP = {TensorType.F16: 2.0**-24, TensorType.BF16: 2.0**-133, TensorType.F32: 2.0**-149}
 # Bytes of a block that hold codes, those of them that hold the low bits, and "code 1" there.
@@ -101,20 +103,28 @@ def summed(parts: Iterable[Retention]) -> Retention:
 
 
 def grid_steps(blocks: Blocks, tensor_type: TensorType) -> Float32:
-    """The distance between neighbouring grid points at every value, (rows, n) float32.
+    """How coarse the grid is at every value, (rows, n) float32: no sound rounding errs by more.
 
-    blocks: (rows, bytes a row) uint8. Block formats: the value of code 1 less that of code 0, by
-    ggml's own decoder, so that K formats need no layout of ours. Source: ggml-common.h.
+    blocks: (rows, bytes a row) uint8. Block formats: the distance of neighbouring codes, by ggml's
+    own decoder, so that K formats need no layout of ours; in those the largest of the super-block,
+    because sub-scales are rounded too (own steps: errors up to 3.8 of them in sound Q6_K files).
+    In Q4_0 and Q5_0 the upper end lies one code short, so an error there is one step plus what
+    the scale lost when it was rounded to 16 bits. Source: ggml-common.h.
     """
     if tensor_type in _MANTISSA_BITS:
         return _float_steps(dequantize(blocks, tensor_type), tensor_type)
     codes, low_bits, one = _CODE_BYTES[tensor_type]
-    zeros = blocks.reshape(len(blocks), -1, BLOCK_SHAPE[tensor_type][1]).copy()
+    values, n_bytes = BLOCK_SHAPE[tensor_type]
+    zeros = blocks.reshape(len(blocks), -1, n_bytes).copy()
     zeros[..., codes] = 0
     ones = zeros.copy()
     ones[..., low_bits] = one
     low, high = (dequantize(part.reshape(blocks.shape), tensor_type) for part in (zeros, ones))
-    return np.abs(high - low)
+    steps = np.abs(high - low).reshape(len(blocks), -1, values)
+    steps *= np.float32(1 + _CODES_TO_SHORT_END.get(tensor_type, 0) * 2.0**-11)
+    if values > _PLAIN_BLOCK:
+        steps = np.broadcast_to(steps.max(axis=-1, keepdims=True), steps.shape)
+    return steps.reshape(low.shape)
 
 
 def _float_steps(values: Float32, tensor_type: TensorType) -> Float32:

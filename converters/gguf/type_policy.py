@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from converters.errors import UserError
+from converters.gguf.mixes import fitting
 from converters.gguf.retention import Retention
 from converters.gguf.tensor_types import BLOCK_SHAPE, TensorType
 
@@ -37,13 +38,6 @@ EXPLICIT: Final = (
     TensorType.BF16,
     TensorType.F32,
 )
-
-# What llama.cpp takes when the row length does not divide into super-blocks (FACTS 1.2).
-_FALL_BACK = {
-    TensorType.Q4_K: TensorType.Q5_0,
-    TensorType.Q5_K: TensorType.Q5_1,
-    TensorType.Q6_K: TensorType.Q8_0,
-}
 
 
 def bits(tensor_type: TensorType) -> float:
@@ -106,14 +100,6 @@ def next_larger(tensor_type: TensorType, row_length: int) -> TensorType | None:
 def has_next_level(base_type: TensorType, written: TensorType) -> bool:
     """Whether `auto` could write this tensor in a larger type than it was written in."""
     return base_type not in UNQUANTISED and bits(written) < bits(TensorType.F16)
-
-
-def fitting(wanted: TensorType, row_length: int) -> TensorType:
-    """`wanted`, or what llama.cpp falls back to where rows do not divide into its blocks."""
-    kind = wanted
-    while not divides(kind, row_length):
-        kind = _FALL_BACK.get(kind, TensorType.F16)
-    return kind
 
 
 def explicit(wanted: TensorType, base_type: TensorType, row_length: int) -> TensorType:

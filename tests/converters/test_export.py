@@ -125,7 +125,19 @@ def test_without_an_adapter_the_base_is_rewritten_with_every_tensor_identical(
     assert (done.touched, done.identical, done.requantised) == (0, 20, {})
     assert not done.next_level_exists
     assert done.gguf.read_bytes() == small.base.read_bytes()
-    json.loads(json.dumps(done.as_json(), allow_nan=False))
+
+
+def test_the_json_has_the_keys_of_the_command_and_no_nan(small: Tuned, tmp_path: Path) -> None:
+    tuned = _export(small, tmp_path / "tuned.gguf").as_json()
+    assert {"gguf", "sha256", "bytes", "retention", "seconds", "peak_rss_bytes"} <= set(tuned)
+    assert tuned["tensors"]["touched"] == 14
+    assert tuned["tensors"]["identical"] == 6
+    assert tuned["tensors"]["requantised"] == {"Q8_0": 14}
+    assert tuned["retention"] == pytest.approx(1, abs=0.01)
+    assert tuned["classes"]["attn_q"]["retained"] == pytest.approx(1, abs=0.02)
+    plan = ExportPlan(small.base, None, tmp_path / "copy.gguf")
+    copied = export(plan, lambda _: None, lambda: False).as_json()
+    assert json.loads(json.dumps(copied, allow_nan=False))["retention"] is None
 
 
 def test_metadata_fields_are_added_and_replaced(small: Tuned, tmp_path: Path) -> None:

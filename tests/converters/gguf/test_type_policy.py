@@ -5,6 +5,7 @@ import math
 import pytest
 
 from converters.errors import UserError
+from converters.gguf.mixes import fitting
 from converters.gguf.retention import Retention
 from converters.gguf.tensor_types import TensorType
 from converters.gguf.type_policy import (
@@ -12,7 +13,6 @@ from converters.gguf.type_policy import (
     candidates,
     choose,
     explicit,
-    fitting,
     has_next_level,
     next_larger,
     parse_type,
