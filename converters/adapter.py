@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,8 @@ def _read_tensors(path: Path) -> dict[str, Float32]:
         ) from None
     except (SafetensorError, OSError) as error:
         raise _damaged(f"{path.name} cannot be read: {error}.") from error
-    return {name: _float32(name, entry) for name, entry in entries}
+    # safetensors gives them in another order each time; errors must name the same tensor again.
+    return {name: _float32(name, entry) for name, entry in sorted(entries, key=itemgetter(0))}
 
 
 def _float32(name: str, entry: Mapping[str, Any]) -> Float32:

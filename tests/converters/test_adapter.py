@@ -173,7 +173,9 @@ def test_a_wrong_shape_names_the_tensor_and_both_shapes(
 def test_a_rank_that_contradicts_the_configuration_is_refused(
     header: Header, tensors: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    assert "(8, 256)" in _refused(write_folder(tmp_path, tensors, r=8), header)
+    text = _refused(write_folder(tmp_path, tensors, r=8), header)
+    assert "mlp.down_proj.lora_A has the shape (16, 512)" in text
+    assert "(8, 512)" in text
 
 
 def test_a_layer_that_the_base_lacks_is_named(
