@@ -224,8 +224,9 @@ def test_same_is_refused_before_anything_is_written_for_blocks_without_a_layout(
     tmp_path: Path,
 ) -> None:
     tuned = _made(tmp_path, TensorType.Q4_K)
-    text = _refused(tuned, tmp_path / "same.gguf", type="same")
+    text = _refused(tuned, tmp_path / "new" / "same.gguf", type="same")
     assert "tuned tensors in Q4_K" in text
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q6_K", "F16", "same", "Q5_0"])
@@ -377,6 +378,27 @@ def test_a_stop_in_the_middle_of_large_tensors_is_answered_within_a_second(
     with pytest.raises(Stopped):
         export(plan, lambda _: None, lambda: bool(asked))
     assert time.monotonic() - asked[0] < 1
+
+
+def test_the_whole_model_takes_less_than_700_mb(smollm2: Path, tmp_path: Path) -> None:
+    """All 210 layers of SmolLM2, in a process that does nothing else."""
+    adapter = random_folder(tmp_path / "adapter", smollm2, linear_tensors(smollm2))
+    script = (
+        "import json, sys\n"
+        "from pathlib import Path\n"
+        "from converters.export import ExportPlan, export\n"
+        "plan = ExportPlan(*map(Path, sys.argv[1:]))\n"
+        "print(json.dumps(export(plan, lambda _: None, lambda: False).as_json()))\n"
+        "assert not {'torch', 'transformers', 'llama_cpp'} & set(sys.modules)\n"
+    )
+    output = tmp_path / "tuned.gguf"
+    arguments = [sys.executable, "-c", script, smollm2, adapter, output]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
+    done = json.loads(run.stdout)
+    assert (done["tensors"]["touched"], done["tensors"]["identical"]) == (210, 62)
+    assert done["peak_rss_bytes"] < 700e6
+    assert done["bytes"] == output.stat().st_size
+    assert done["retention"] == pytest.approx(1, abs=0.005)
 
 
 def test_damaged_inputs_name_the_cause(small: Tuned, tmp_path: Path) -> None:
