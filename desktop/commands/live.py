@@ -44,7 +44,7 @@ class LiveLine:
         """Draw the view of a job."""
         self._view = view
         for level, text in view.notes[self._notes :]:
-            self._console.print(text, style=_STYLES[level], markup=False)
+            self._console.print(text, style=_STYLES[level], markup=False, soft_wrap=True)
         self._notes = len(view.notes)
         if self._console.is_terminal:
             self._status.update(line_of(view).replace("[", "\\["))
@@ -61,5 +61,5 @@ class LiveLine:
 def print_note(note: Note) -> None:
     """One note, without a live line."""
     Console(file=sys.stderr, highlight=False).print(
-        note.text, style=_STYLES[note.level], markup=False
+        note.text, style=_STYLES[note.level], markup=False, soft_wrap=True
     )

@@ -49,9 +49,11 @@ class Engines:
 
 @dataclass(frozen=True)
 class RowFigures:
-    """One row: how far the engines are apart, and its score with base + adapter and in the file."""
+    """One row: how far the engines are apart, and its score in the base's file, with base +
+    adapter, and in the exported file."""
 
     divergence: RowDivergence
+    base: RowScore
     reference: RowScore
     exported: RowScore
 
@@ -105,6 +107,7 @@ def _figures(row: TokenRow, engines: Engines) -> RowFigures:
             effect_llama=apart(in_base, in_file),
             effect_torch=apart(torch_base, torch_tuned),
         ),
+        score_of(row, in_base),
         score_of(row, with_adapter),
         score_of(row, in_file),
     )

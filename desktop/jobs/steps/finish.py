@@ -45,8 +45,8 @@ def finish_step(work: Work, gate: Gate, proof: ProofReport) -> None:
         written = write_answers(work, tuned, reading)
         ids = tuned.tokenize(texts)
         kl = drift(ids, tuned.log_probs, base.log_probs, work.should_stop)
-    before = read_record(work.folder.artefact(BASE_SCORE), BaseScore)
-    scores = _scores(gate, before, written)
+    base_score = read_record(work.folder.artefact(BASE_SCORE), BaseScore)
+    scores = _scores(gate, base_score, written)
     write_json(work.folder.artefact(SCORES), scores.model_dump(mode="json"))
     result = _result(work, scores, Drift(kl=kl, texts=len(texts)), proof)
     write_json(work.folder.artefact(RESULT), result.model_dump(mode="json"))
@@ -59,20 +59,19 @@ def general_texts() -> list[str]:
     return [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.txt"))]
 
 
-def _scores(gate: Gate, before: BaseScore, written: WrittenScore | None) -> Scores:
+def _scores(gate: Gate, base: BaseScore, written: WrittenScore | None) -> Scores:
+    before = [row.base for row in gate.rows]
     after = [row.exported for row in gate.rows]
     is_text = gate.task == "text"
-    metric = {"text": "loss", "labels": "accuracy"}.get(gate.task, "exact")
+    figure = nats_a_token if is_text else exact_share
     return Scores(
         score=Score(
-            metric=metric,
-            before=before.loss if is_text else before.exact,
-            after=nats_a_token(after) if is_text else exact_share(after),
-            few_shot=None if is_text else before.few_shot,
-            rows=len(after),
+            metric={"text": "loss", "labels": "accuracy"}.get(gate.task, "exact"),
+            before=figure(before), after=figure(after),
+            few_shot=None if is_text else base.few_shot, rows=len(after),
         ),
-        loss_before=before.loss, loss_after=nats_a_token(after),
-        written_before=before.written, written_after=written,
+        loss_before=nats_a_token(before), loss_after=nats_a_token(after),
+        written_before=base.written, written_after=written,
     )
 
 

@@ -49,6 +49,14 @@ def test_texts_become_ids_and_come_back(child: EngineChild) -> None:
     assert child.detokenize([hi, plain]) == ["<|im_start|>user\nhi<|im_end|>", "<|im_end|>"]
 
 
+def test_every_token_has_its_bytes(child: EngineChild) -> None:
+    pieces = child.pieces()
+    assert len(pieces) == 49152
+    assert pieces[2] == b"<|im_end|>"
+    assert pieces[6004] == b"hi"
+    assert "é".encode()[:1] in pieces  # bytes that are no text of their own
+
+
 def test_distributions_are_the_scorers_own_bit_for_bit(
     child: EngineChild, prompt: list[int], smollm2: Path
 ) -> None:
@@ -103,7 +111,7 @@ def test_too_long_a_prompt_is_refused_and_the_child_lives(child: EngineChild) ->
     with pytest.raises(UserError) as caught:
         child.greedy([5] * 600, 4)
     assert caught.value.title == "The text does not fit the model's context"
-    assert "600 tokens" in caught.value.detail
+    assert "604 tokens" in caught.value.detail
     assert child.tokenize(["hi"]) == [[6004]]
 
 

@@ -37,6 +37,7 @@ def test_each_divergence_is_of_its_own_pair():
     expected = 2 * (0.25 * np.log(0.25 / 0.7) + 0.75 * np.log(0.25 / 0.1))
     assert found.effect_llama == pytest.approx(expected, rel=1e-5)
     assert found.effect_torch == pytest.approx(expected, rel=1e-5)
+    assert not figures.base.exact
     assert figures.exported.exact
     assert figures.reference.exact
 

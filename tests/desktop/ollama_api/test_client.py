@@ -293,7 +293,7 @@ def test_proxy_variables_do_not_catch_loopback(
 def test_the_client_imports_neither_numpy_nor_torch_nor_the_ollama_package():
     code = (
         "import desktop.ollama_api.client, desktop.ollama_api.store, "
-        "desktop.ollama_api.header_cache, desktop.ollama_api.daemon, sys; "
+        "desktop.ollama_api.daemon, sys; "
         "print(sorted({'numpy', 'torch', 'ollama', 'pydantic', 'PySide6'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
