@@ -8,14 +8,10 @@ from numpy.typing import NDArray
 
 from converters.errors import Stopped
 from converters.events import ShouldStop
-from converters.gguf.quantize import dequantize, quantize
 from converters.gguf.reader import GgufFile
 from converters.gguf.retention import grid_steps, measure
-from converters.gguf.tensor_types import BLOCK_SHAPE, TensorType
 from desktop.proof.delta import TensorChange
 
-SUPER_BLOCK = 256
-TOLERANCE = 1.25
 Deltas = Iterable[tuple[str, NDArray[np.float32]]]
 
 
@@ -57,23 +53,8 @@ def _change(
     base: GgufFile, file: GgufFile, name: str, delta: NDArray[np.float32]
 ) -> TensorChange:
     info = file.header.tensor(name)
-    before = base.values(name)
     steps = grid_steps(file.blocks(name), info.type)
-    if BLOCK_SHAPE[info.type][0] == SUPER_BLOCK:
-        steps = np.maximum(steps, _format_error(before + delta, info.type))
-    return TensorChange(name, measure(before, file.values(name), delta, steps))
-
-
-def _format_error(wanted: NDArray[np.float32], kind: TensorType) -> NDArray[np.float32]:
-    """The largest error of each super-block when what was wanted is quantised anew, and a quarter.
-
-    ggml chooses the scales of K formats for the mean error, so that it cuts single large values by
-    several grid steps; an error that a fresh quantisation makes as well is the format's, not ours.
-    """
-    fresh = dequantize(quantize(wanted, kind), kind)
-    blocks = np.abs(fresh - wanted).reshape(-1, SUPER_BLOCK)
-    largest = blocks.max(axis=1, keepdims=True) * np.float32(TOLERANCE)
-    return np.broadcast_to(largest, blocks.shape).reshape(wanted.shape)
+    return TensorChange(name, measure(base.values(name), file.values(name), delta, steps))
 
 
 def _identical(base: GgufFile, file: GgufFile) -> set[str]:
