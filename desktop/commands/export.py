@@ -11,6 +11,7 @@ from converters.export import Exported, ExportPlan, export
 from converters.gguf.header import read_header
 from desktop.commands.context import Context, Output
 from desktop.commands.live import LiveLine
+from desktop.jobs.steps.export import summary_of
 from desktop.serving.choice import choose
 
 
@@ -49,12 +50,8 @@ async def _base_path(context: Context, base: str) -> Path:
 
 
 def _text(exported: Exported) -> str:
-    kinds = ", ".join(f"{count} as {name}" for name, count in exported.requantised.items())
-    lines = [
+    return "\n".join([
         f"{exported.gguf}  {exported.n_bytes / 1e6:,.1f} MB  sha256 {exported.sha256}",
-        f"{exported.touched} tensors hold the change ({kinds}), {exported.identical} are identical "
-        "to the base's.",
-        f"{exported.retention.retained:.1%} of the change is in the file; "
+        summary_of(exported),
         f"{exported.seconds:.1f} s, {exported.peak_rss_bytes / 1e6:,.0f} MB of memory.",
-    ]
-    return "\n".join(lines)
+    ])

@@ -39,6 +39,17 @@ def export_step(work: Work, inheritance: Inheritance) -> Gate:
         level += 1
 
 
+def summary_of(exported: Exported) -> str:
+    """What was written, in one sentence."""
+    if not exported.touched:
+        return f"The adapter changes nothing: all {exported.identical} tensors are the base's."
+    kinds = ", ".join(f"{count} as {name}" for name, count in exported.requantised.items())
+    return (
+        f"{exported.touched} tensors were written anew ({kinds}), {exported.identical} are "
+        f"identical to the base's; {exported.retention.retained:.1%} of the change is in the file."
+    )
+
+
 def template_fields(inheritance: Inheritance) -> tuple[Field, ...]:
     """The metadata that keep the file's own chat template in force."""
     jinja = template_plan(inheritance).jinja
@@ -52,11 +63,7 @@ def _export(work: Work, level: int, fields: tuple[Field, ...]) -> Exported:
         type=work.job.tune.export_type, level=level, seed=work.job.tune.seed, fields=fields,
     )
     exported = export(plan, work.report, work.should_stop)
-    kinds = ", ".join(f"{count} as {name}" for name, count in exported.requantised.items())
-    work.report(Note("info", (
-        f"{exported.touched} tensors were written anew ({kinds}), {exported.identical} are "
-        f"identical to the base's; {exported.retention.retained:.1%} of the change is in the file."
-    )))
+    work.report(Note("info", summary_of(exported)))
     return exported
 
 
