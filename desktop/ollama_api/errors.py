@@ -152,6 +152,11 @@ def refusal(status: int, text: str, model: str = "") -> OllamaError:
     blob_gone = ("no such file" in lowered and "sha256" in lowered) or "blob not found" in lowered
     if blob_gone:
         return BlobMissing(status, text, "Ollama lost the uploaded model file.")
+    if "read gguf metadata" in lowered or "file not in gguf format" in lowered:
+        return OllamaRefused(
+            status, text, f"The file of {model!r} in Ollama's store is damaged.",
+            f"Pull {model} again, or delete it: `ollama rm {model}`.",
+        )  # fmt: skip
     if model and "not found" in lowered and "model" in lowered:
         return ModelNotFound(model)
     if "exceed_context_size" in lowered or "exceeds the context length" in lowered:

@@ -7,7 +7,7 @@ from converters.events import ShouldStop
 from desktop.jobs.spec import BaseFile, Engine
 from desktop.ollama_api import publish
 from desktop.ollama_api.client import OllamaClient
-from desktop.ollama_api.errors import OllamaError
+from desktop.ollama_api.errors import OllamaNotRunning
 from desktop.ollama_api.inherit import Inheritance, inherit, inheritance_of
 from desktop.ollama_api.replies import ChatAnswer, Tag
 from desktop.ollama_api.store import locate_store, model_file
@@ -92,10 +92,10 @@ class OllamaServer:
         path, reason = None, ""
         try:
             path, _ = await model_file(self._client, tag.name)
-        except OllamaError:
+        except OllamaNotRunning:
             raise
-        except UserError as error:
-            reason = error.title
+        except UserError as error:  # one damaged model must not hide the others
+            reason = " ".join(part for part in (error.title, error.detail) if part)
         return HeldModel(
             name=tag.name, digest=tag.digest, family=tag.family, parameters=tag.parameters,
             quantization=tag.quantization, n_bytes=tag.n_bytes, path=path, reason=reason,
