@@ -163,7 +163,6 @@ def test_f19_a_blob_damaged_in_the_store_is_named_and_hides_no_other_model(desk,
     assert listed["zeroed:latest"]["trainable"] is False
     assert listed["zeroed:latest"]["reason"]
     assert listed[MODEL]["trainable"] is True
-    call(desk.server.url, "/api/copy", {"source": MODEL, "destination": "zeroed"})
 
 
 def test_a_damaged_file_is_refused_before_it_is_imported(desk, tmp_path, smollm2):
