@@ -70,6 +70,11 @@ class NativeModel:
         self.vocabulary = self._c.llama_model_get_vocab(self.pointer)
         self._adapter = self._load_adapter(lora) if lora else None
 
+    @property
+    def n_parameters(self) -> int:
+        """The number of weights."""
+        return int(self._c.llama_model_n_params(self.pointer))
+
     def apply_adapter(self, context: Any) -> None:
         """Make `context` add the adapter to the weights; nothing happens without an adapter."""
         if self._adapter is None:

@@ -32,7 +32,7 @@ class Scorer:
         *,
         n_ctx: int = 2048,
         threads: int = 1,
-        batch: int = 8,
+        batch: int = 16,
     ) -> None:
         self._owned = NativeModel(model, lora=lora) if isinstance(model, Path) else None
         opened = self._owned or model
@@ -66,8 +66,9 @@ class Scorer:
         """The likeliest continuation of `ids`, up to `max_tokens`.
 
         It ends after the first of `end_tokens`, which is part of the answer: an answer without it
-        was cut.
+        was cut. Raises UserError when prompt and answer might not fit the context together.
         """
+        self.check_room(len(ids) + max_tokens)
         answer: list[int] = []
         text = list(ids)
         while len(answer) < max_tokens:
@@ -90,7 +91,9 @@ class Scorer:
         """`greedy` for many prompts, in their order, up to `batch` of them a decode call.
 
         The common prefix of all prompts is evaluated once. Batched arithmetic may round another
-        way than one sequence alone, so a near tie can fall the other way.
+        way than one sequence alone, so a near tie can fall the other way. 16 answers at once
+        double the rate on a Q8_0 file (105 -> 194 tokens/s a thread, SmolLM2), on Q4_1, which has
+        no batched kernel, they change nothing.
         """
         self.check_room(max((len(prompt) for prompt in prompts), default=0) + max_tokens)
         waiting = [Slot(index, list(prompt)) for index, prompt in enumerate(prompts)]
