@@ -77,7 +77,7 @@ def test_one_q_tensor_in_the_wrong_row_order_fails(work, gate, copy_of_file):
     name = "blk.7.attn_q.weight"
     with GgufFile(copy_of_file) as opened:
         blocks = opened.blocks(name).copy()
-        heads = int(opened.header.number("llama.attention.head_count"))
+        heads = int(opened.header.number("llama.attention.head_count", 1))
     _overwrite(copy_of_file, name, llama.to_module_rows(blocks, heads))
     proof = _delta_proof(work, gate, copy_of_file)
     assert proof.status == "failed"

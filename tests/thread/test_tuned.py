@@ -64,6 +64,7 @@ def test_the_api_answers_as_tuned(tuned):
 
 def test_the_real_program_answers_as_tuned(tuned):
     program = find_ollama()
+    assert program is not None
     run = subprocess.run(
         [program, "run", "tickets", "My parcel A-12345 never arrived! Urgent!"],
         env={"OLLAMA_HOST": tuned.desk.server.url, "HOME": str(tuned.desk.home), "TERM": "dumb"},

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from converters.errors import UserError
-from converters.events import Progress, Stage
+from converters.events import Failed, Progress, Stage
 from desktop.core.records import Record
 from desktop.jobs import launcher, worker
 from desktop.jobs.folder import create_job
@@ -63,9 +63,11 @@ def test_a_fault_of_the_program_is_written_down_with_its_trace(tmp_path):
     with Journal(folder.events) as journal:
         code = worker._guarded("no such action", folder, journal.write)
     entries, _ = read_entries(folder.events)
+    failed = entries[0].event
     assert code == worker.FAULT
-    assert entries[0].event.detail.startswith("KeyError")
-    assert str(folder.output_log) in entries[0].event.hint
+    assert isinstance(failed, Failed)
+    assert failed.detail.startswith("KeyError")
+    assert str(folder.output_log) in failed.hint
 
 
 def test_the_workers_environment_holds_no_secret_and_stays_offline():
