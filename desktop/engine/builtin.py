@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from converters.durable_files import fsync_folder, publish_folder, write_json
 from converters.errors import UserError
 from converters.gguf.header import read_header
-from desktop.ollama_api.names import check_name, parse_name, same_name, unproven_name
+from desktop.ollama_api.names import UNPROVEN, check_name, parse_name, same_name, unproven_name
 
 _FOLDER = re.compile(r"[0-9a-f]{16}")
 _STAGED = ".partial"
@@ -99,15 +99,14 @@ class BuiltinStore:
 
     def exists(self, name: str) -> bool:
         """Whether a model of this name is there."""
-        return any(same_name(model.name, name) for model in self.models())
+        return bool(self._named(name))
 
     def find(self, name: str) -> BuiltinModel:
         """The model called `name` (the tag `latest` may be left out). Raises UserError."""
-        models = self.models()
-        for model in models:
-            if same_name(model.name, name):
-                return model
-        known = ", ".join(model.name for model in models) or "none"
+        named = self._named(name)
+        if named:
+            return named[0]
+        known = ", ".join(model.name for model in self.models()) or "none"
         raise UserError(
             f"There is no model {ascii(name)}",
             f"The built-in engine holds: {known}.",
@@ -125,20 +124,25 @@ class BuiltinStore:
         sha256: str | None = None,
         replace: bool = False,
     ) -> BuiltinModel:
-        """Take a finished file in under `name`: by hard link, else by copy; `gguf` stays.
+        """Take a finished file in under `name`, an `unproven_name` too: by hard link, else by copy.
 
-        sha256: of the file, where it is already known. Raises UserError for an impossible or taken
-        name (the latter not with `replace`), a damaged file, and a disk without room for a copy.
+        `gguf` stays. sha256: of the file, where it is already known. Raises UserError for an
+        impossible or taken name (the latter not with `replace`), a damaged file, and a disk
+        without room for a copy.
         """
-        check_name(name)
-        return self._add(gguf, name, card or Card(), sha256, replace)
-
-    def add_unproven(
-        self, gguf: Path, name: str, card: Card | None = None, *, sha256: str | None = None
-    ) -> BuiltinModel:
-        """Like `add`, under the name that `name` has until its proofs passed; replaces that one."""
-        check_name(name)
-        return self._add(gguf, unproven_name(name), card or Card(), sha256, True)
+        check_name(_promised(name))
+        old = self._named(name)
+        if old and not replace:
+            raise UserError(
+                f"The name {name} is taken",
+                "The built-in engine already holds a model of that name; it was not touched.",
+                "Choose another name, or add --replace.",
+            )
+        read_header(gguf)
+        self._publish(gguf, name, card or Card(), sha256 or _sha256(gguf))
+        for model in old:
+            _remove_folder(model.gguf.parent)
+        return self.find(name)
 
     def promote(self, name: str) -> BuiltinModel:
         """Give the unproven model of `name` that name itself; an earlier model of it goes.
@@ -146,7 +150,7 @@ class BuiltinStore:
         Raises UserError when there is no unproven model.
         """
         model = self.find(unproven_name(name))
-        old = [other for other in self.models() if same_name(other.name, name)]
+        old = self._named(name)
         proven = _File(
             name=name, sha256=model.sha256, n_bytes=model.n_bytes, created=_now(), card=model.card
         )
@@ -159,34 +163,24 @@ class BuiltinStore:
         """Delete the model called `name`. Raises UserError when there is none."""
         _remove_folder(self.find(name).gguf.parent)
 
-    def _add(
-        self, gguf: Path, name: str, card: Card, sha256: str | None, replace: bool
-    ) -> BuiltinModel:
-        old = [model for model in self.models() if same_name(model.name, name)]
-        if old and not replace:
-            raise UserError(
-                f"The name {name} is taken",
-                "The built-in engine already holds a model of that name; it was not touched.",
-                "Choose another name, or add --replace.",
-            )
-        read_header(gguf)
+    def _publish(self, gguf: Path, name: str, card: Card, sha256: str) -> None:
+        """Make the folder of a new model, whole or not at all."""
         final = self._folder / secrets.token_hex(8)
         staged = final.with_name(final.name + _STAGED)
         staged.mkdir(parents=True)
         try:
             _bring(gguf, staged / _GGUF)
             file = _File(
-                name=name, sha256=sha256 or _sha256(gguf), n_bytes=gguf.stat().st_size,
-                created=_now(), card=card,
-            )  # fmt: skip
+                name=name, sha256=sha256, n_bytes=gguf.stat().st_size, created=_now(), card=card
+            )
             write_json(staged / _CARD, file.model_dump(mode="json"))
             publish_folder(staged, final)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
             raise
-        for model in old:
-            _remove_folder(model.gguf.parent)
-        return self.find(name)
+
+    def _named(self, name: str) -> list[BuiltinModel]:
+        return [model for model in self.models() if same_name(model.name, name)]
 
     def _folders(self) -> list[Path]:
         if not self._folder.is_dir():
@@ -211,6 +205,12 @@ def _read(folder: Path) -> BuiltinModel | Damaged:
     if n_bytes != file.n_bytes:
         return Damaged(folder, f"{_GGUF} has {n_bytes:,} bytes instead of {file.n_bytes:,}")
     return BuiltinModel(file.name, gguf, file.sha256, file.n_bytes, file.created, file.card)
+
+
+def _promised(name: str) -> str:
+    """The name that an unproven name becomes; any other name as it is."""
+    plain = name.removesuffix(f":{UNPROVEN}").removesuffix(f"-{UNPROVEN}")
+    return plain if plain != name and unproven_name(plain) == name else name
 
 
 def _bring(source: Path, target: Path) -> None:

@@ -84,7 +84,7 @@ def test_an_unproven_model_leaves_the_proven_one_alone_until_promoted(
     store: BuiltinStore, smollm2: Path
 ) -> None:
     proven = store.add(smollm2, "tickets")
-    unproven = store.add_unproven(smollm2, "tickets", _CARD)
+    unproven = store.add(smollm2, "tickets:unproven", _CARD)
     assert [model.name for model in store.models()] == ["tickets", "tickets:unproven"]
     assert store.find("tickets") == proven
     promoted = store.promote("tickets")
@@ -94,6 +94,15 @@ def test_an_unproven_model_leaves_the_proven_one_alone_until_promoted(
     assert not proven.gguf.exists()
     with pytest.raises(UserError):
         store.promote("tickets")
+
+
+@pytest.mark.parametrize("name", ["a:unproven-unproven", "a:b-unproven-unproven", ":unproven"])
+def test_only_the_unproven_form_of_a_good_name_is_taken(
+    store: BuiltinStore, smollm2: Path, name: str
+) -> None:
+    assert store.add(smollm2, "tickets:v2-unproven").name == "tickets:v2-unproven"
+    with pytest.raises(UserError):
+        store.add(smollm2, name)
 
 
 def test_a_removed_model_leaves_nothing(
