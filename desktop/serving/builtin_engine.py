@@ -12,7 +12,7 @@ from desktop.core.paths import Home
 from desktop.engine.builtin import BuiltinModel, BuiltinStore, Card
 from desktop.jobs.spec import BaseFile, Engine
 from desktop.ollama_api.inherit import Inheritance
-from desktop.ollama_api.names import check_name
+from desktop.ollama_api.names import check_name, unproven_name
 from desktop.ollama_api.replies import ChatAnswer
 from desktop.serving.protocol import Chat, HeldModel, NewModel, OnBytes, StoredModel
 
@@ -79,9 +79,8 @@ class BuiltinEngine:
             template=inherited.jinja, system=inherited.system, stops=inherited.stops,
             parameters=dict(inherited.parameters), license="\n".join(inherited.license),
         )
-        added = self._store.add(
-            model.gguf, model.name, card, sha256=model.sha256, replace=True
-        )
+        name = model.name if model.is_proven else unproven_name(model.name)
+        added = self._store.add(model.gguf, name, card, sha256=model.sha256, replace=True)
         return StoredModel(
             model=added.name, digest=added.sha256, blob_kept=False,
             linked=added.gguf.samefile(model.gguf),

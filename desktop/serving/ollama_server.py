@@ -56,8 +56,9 @@ class OllamaServer:
     async def create(
         self, model: NewModel, on_bytes: OnBytes, should_stop: ShouldStop
     ) -> StoredModel:
+        name = model.name if model.is_proven else publish.unproven_name(model.name)
         published = await publish.publish(
-            self._client, model.gguf, model.sha256, model.name, model.inheritance,
+            self._client, model.gguf, model.sha256, name, model.inheritance,
             context_length=model.context_length, store=await locate_store(self._client),
             on_progress=on_bytes, should_stop=should_stop,
         )

@@ -43,13 +43,18 @@ class StoredModel(Record):
 
 @dataclass(frozen=True)
 class NewModel:
-    """What is to be created: the finished file, and what it inherits. context_length in tokens."""
+    """What is to be created: the finished file, and what it inherits.
+
+    context_length in tokens, 0 if unknown. is_proven False: it is created under the name that
+    `name` has until its proofs passed.
+    """
 
     gguf: Path
     sha256: str
     name: str
     inheritance: Inheritance
     context_length: int
+    is_proven: bool = True
 
 
 class Serving(Protocol):

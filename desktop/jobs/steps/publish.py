@@ -8,7 +8,6 @@ from desktop.jobs.prepared import NO_LIMIT, context_length
 from desktop.jobs.steps.prepare_text import READING, ReadingFile
 from desktop.jobs.work import Work
 from desktop.ollama_api.inherit import Inheritance, from_json
-from desktop.ollama_api.names import unproven_name
 from desktop.serving.protocol import NewModel, StoredModel
 
 PUBLISH, PUBLISHED = "publish.json", "published.json"
@@ -27,8 +26,9 @@ def publish_step(work: Work, inheritance: Inheritance, sha256: str) -> StoredMod
     work.report(Stage("publish"))
     length = context_length(work.base)
     model = NewModel(
-        gguf=work.folder.gguf, sha256=sha256, name=unproven_name(work.job.tune.name),
+        gguf=work.folder.gguf, sha256=sha256, name=work.job.tune.name,
         inheritance=inheritance, context_length=0 if length == NO_LIMIT else length,
+        is_proven=False,
     )
 
     def on_bytes(_what: str, done: int, total: int) -> None:
