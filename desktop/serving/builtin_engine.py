@@ -89,8 +89,8 @@ class BuiltinEngine:
     async def promote(self, unproven: str, name: str) -> None:
         self._store.promote(name)
 
-    async def remove(self, name: str) -> None:
-        self._store.remove(name)
+    async def release(self, name: str) -> None:
+        await self.close()  # its children hold the vocabulary alone
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
         import time

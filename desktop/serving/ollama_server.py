@@ -71,8 +71,8 @@ class OllamaServer:
     async def promote(self, unproven: str, name: str) -> None:
         await publish.promote(self._client, unproven, name)
 
-    async def remove(self, name: str) -> None:
-        await self._client.delete(name)
+    async def release(self, name: str) -> None:
+        await self._client.unload(name)
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
         request: dict[str, Any] = {"keep_alive": KEEP_LOADED}

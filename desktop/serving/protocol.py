@@ -94,8 +94,8 @@ class Serving(Protocol):
         """Give a proven model its real name."""
         ...
 
-    async def remove(self, name: str) -> None:
-        """Delete a model."""
+    async def release(self, name: str) -> None:
+        """Take a model out of memory."""
         ...
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:

@@ -64,14 +64,17 @@ class Gate:
 
 def examine(work: Work, gguf: Path) -> Gate:
     """Compare the file with what was trained, on held-out rows and tensor by tensor."""
-    from finetune.trained import open_trained  # torch: only in the worker's process
+    from finetune.device import best_device  # torch: only in the worker's process
+    from finetune.trained import open_trained
 
     work.report(Stage("compare"))
     rows = rows_to_compare(token_rows_of(work, "held_out"))
     reading = read_record(work.folder.artefact(READING), ReadingFile)
     base_path = work.job.base.path
     with ExitStack() as stack:
-        trained = stack.enter_context(open_trained(base_path, work.folder.adapter))
+        trained = stack.enter_context(
+            open_trained(base_path, work.folder.adapter, best_device())
+        )
         engines = Engines(
             base=stack.enter_context(_asks(work, rows, base_path)),
             adapter=stack.enter_context(

@@ -35,6 +35,8 @@ def train_step(work: Work) -> None:
     rows = token_rows_of(work, "train")
     held_out = token_rows_of(work, "held_out")
     shutil.rmtree(work.folder.adapter, ignore_errors=True)
+    # A model that Ollama keeps loaded takes the memory that the training needs.
+    work.wait(work.serving.release(work.job.base.model))
     result = train.run(
         _spec(work), rows, held_out, work.folder.adapter, work.report, work.should_stop
     )
@@ -46,7 +48,7 @@ def train_step(work: Work) -> None:
 
 
 def _spec(work: Work) -> TrainSpec:
-    import torch
+    from finetune.device import best_device  # torch
 
     rows = token_rows_of(work, "train")
     lengths = [len(row.ids) for row in rows]
@@ -54,7 +56,7 @@ def _spec(work: Work) -> TrainSpec:
         work.job.tune, work.job.base.path, parameters=parameters_of(work), rows=len(rows),
         epoch_tokens=sum(lengths),
     )
-    return spec.model_copy(update={"device": "cuda" if torch.cuda.is_available() else "cpu"})
+    return spec.model_copy(update={"device": best_device()})
 
 
 def parameters_of(work: Work) -> int:
