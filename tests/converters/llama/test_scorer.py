@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from converters.errors import UserError
+from converters.llama.library import bindings
 from converters.llama.scorer import Scorer, log_softmax
 from converters.llama.vocabulary import Vocabulary
 
@@ -67,9 +68,19 @@ def test_nothing_to_predict_gives_no_rows(scorer: Scorer, vocabulary: Vocabulary
 def test_rows_longer_than_one_decode_call_are_scored(smollm2: Path) -> None:
     ids = [400 + at % 700 for at in range(530)]
     with Scorer(smollm2, n_ctx=600) as opened:
-        scored = opened.log_probs(ids, 520)
-    assert scored.shape == (10, 49152)
-    assert np.isfinite(scored).all()
+        scored = opened.log_probs(ids, 505)
+        last = opened.log_probs(ids, 525)
+    assert scored.shape == (25, 49152)
+    np.testing.assert_allclose(np.exp(scored).sum(axis=1), 1, atol=1e-3)
+    np.testing.assert_allclose(scored[20:], last, atol=2e-3)
+
+
+def test_keys_and_values_are_kept_in_float32(smollm2: Path) -> None:
+    layers, key_width, n_tokens = 30, 192, 40
+    with Scorer(smollm2, n_ctx=64) as opened:
+        opened.log_probs([5] * (n_tokens + 1), 1)
+        size = bindings().llama_state_seq_get_size(opened._context._pointer, 0)
+    assert size >= n_tokens * layers * 2 * key_width * 4
 
 
 def test_a_row_that_does_not_fit_is_refused_with_its_size(scorer: Scorer) -> None:

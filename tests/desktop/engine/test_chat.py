@@ -47,9 +47,25 @@ def test_the_prompt_carries_the_default_system_prompt_and_one_bos_at_most(smollm
             "Face<|im_end|>\n<|im_start|>user\nWhat is the capital of France?<|im_end|>\n"
             "<|im_start|>assistant\n"
         )
-        plain = prompt_ids(child, _PLAIN, [{"role": "user", "content": "hi"}])
-        assert plain[:1] == [1]
-        assert plain.count(1) == 1
+
+
+@pytest.mark.parametrize("template", [_PLAIN, _PLAIN.removeprefix("{{ bos_token }}")])
+def test_a_file_that_asks_for_bos_gets_exactly_one(
+    smollm2: Path, tmp_path: Path, template: str
+) -> None:
+    asking = tmp_path / "asking.gguf"
+    asking.write_bytes(_with_add_bos(smollm2.read_bytes()))
+    with EngineChild(asking, vocab_only=True) as child:
+        assert child.vocabulary().add_bos
+        ids = prompt_ids(child, template, [{"role": "user", "content": "hi"}])
+        assert child.detokenize([ids]) == ["<|im_start|>[user] hi<|im_end|>"]
+
+
+def _with_add_bos(gguf: bytes) -> bytes:
+    """SmolLM2 whose metadata asks for a BOS before every prompt."""
+    key = b"tokenizer.ggml.add_bos_token"
+    at = gguf.index(key) + len(key) + 4  # behind the key stands its type, then one byte
+    return gguf[:at] + b"\x01" + gguf[at + 1 :]
 
 
 def test_a_recorded_system_prompt_yields_to_the_persons(smollm2: Path) -> None:

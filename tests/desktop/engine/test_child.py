@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from converters.errors import Stopped, UserError
+from converters.gguf.damage import GgufDamaged
 from converters.llama.scorer import Scorer
 from desktop.engine.child import EngineChild, Limits
 from desktop.engine.process import child_environment
@@ -155,11 +156,21 @@ def test_an_answer_that_never_comes_is_a_user_error(smollm2: Path) -> None:
         assert caught.value.title == "The model took too long"
 
 
-def test_a_damaged_file_is_refused_before_libllama_sees_it(tmp_path: Path) -> None:
+def test_silence_counts_from_the_question_on(child: EngineChild, prompt: list[int]) -> None:
+    child._connection.last_reply -= 1000  # as after an idle quarter of an hour
+    fresh = [*prompt, *range(300, 400)]  # long enough to be looked at before its first token
+    assert child.answer(fresh, 1, options={"temperature": 0}).stop_reason == "length"
+
+
+def test_a_damaged_file_is_refused_before_libllama_sees_it(
+    smollm2: Path, tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF" + b"\xff" * 64)
-    with pytest.raises(UserError):
+    with pytest.raises(GgufDamaged):
         EngineChild(broken)
+    with pytest.raises(GgufDamaged):
+        EngineChild(smollm2, lora=broken)
 
 
 def test_a_file_that_libllama_refuses_says_why(smollm2: Path, tmp_path: Path) -> None:
