@@ -4,7 +4,6 @@ Saved in PEFT's own format, so that other tools read the adapter.
 """
 
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,42 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from converters.architectures import llama
 from converters.durable_files import STAGED_SUFFIX, publish_folder
 from converters.gguf.header import Header
 from finetune.base_model import LlamaForCausalLM
-
-
-@contextmanager
-def _as_of_transformers_5() -> Iterator[None]:
-    """peft 0.21 reads a property that transformers 5 has renamed; nothing follows from it."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
-        yield
-
-
-@contextmanager
-def _without_bitsandbytes() -> Iterator[None]:
-    """Keep peft from importing bitsandbytes: 3 s, and a line on standard error about kernels."""
-    earlier = sys.modules.get("bitsandbytes")
-    if earlier is None:
-        sys.modules["bitsandbytes"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if earlier is None:
-            del sys.modules["bitsandbytes"]
-
-
-with _without_bitsandbytes():
-    from peft import LoraConfig, PeftModel, get_peft_model
-    from peft.import_utils import is_bnb_4bit_available, is_bnb_available
-    from peft.tuners.lora import LoraLayer
-
-    # Both answers are cached, so that peft does not import it later either.
-    is_bnb_available()
-    is_bnb_4bit_available()
+from finetune.methods.adapted_linear import AdaptedLinear
+from finetune.methods.quiet_peft import LoraConfig, LoraLayer, PeftModel, get_peft_model
 
 ADAPTER = "default"
 TARGETS = sorted(module.rpartition(".")[2] for module in llama.BLOCK_LINEAR.values())
@@ -67,6 +38,8 @@ def add_adapter(
         target_modules=TARGETS,
         task_type="CAUSAL_LM",
     )
+    # peft's switch for layers of other libraries; it is not written into the saved configuration.
+    config._register_custom_module({nn.Linear: AdaptedLinear})  # noqa: SLF001
     with torch.random.fork_rng(devices=[]), _as_of_transformers_5():
         torch.manual_seed(seed)
         adapted = get_peft_model(model, config)  # pyright: ignore[reportArgumentType]
@@ -111,3 +84,11 @@ def deltas(adapted: PeftModel, header: Header) -> Iterator[tuple[str, torch.Tens
         delta = layer.get_delta_weight(ADAPTER).float()
         heads = llama.heads_of_rows(tensor, n_head, n_head_kv)
         yield tensor, llama.to_file_rows(delta, heads) if heads else delta
+
+
+@contextmanager
+def _as_of_transformers_5() -> Iterator[None]:
+    """peft 0.21 reads a property that transformers 5 has renamed; nothing follows from it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+        yield
