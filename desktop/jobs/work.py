@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from converters.errors import UserError
 from converters.events import Report, ShouldStop
 from converters.gguf.header import Header, read_header
 from desktop.core.paths import Home
@@ -21,8 +22,16 @@ from desktop.core.records import read_record
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.render import Chat
 from desktop.jobs.spec import TuneJob
+from desktop.ollama_api.errors import (
+    ModelNotFound,
+    OllamaNotRunning,
+    OllamaStalled,
+    StreamCut,
+)
 from desktop.serving.choice import open_serving
 from desktop.serving.protocol import Serving
+
+REFUSED = "(the template refuses this conversation)"
 
 
 @dataclass
@@ -60,6 +69,16 @@ class Work:
     def render(self, messages: Chat) -> str:
         """The base's render of a conversation."""
         return self.wait(self.serving.render(self.job.base.model, messages, self.job.tune.think))
+
+    def render_or_refusal(self, model: str, messages: Chat) -> str:
+        """What `model` is given for a conversation, or REFUSED: some templates take no system
+        message. A server that fails in another way raises as always."""
+        try:
+            return self.wait(self.serving.render(model, messages, self.job.tune.think))
+        except (OllamaNotRunning, OllamaStalled, StreamCut, ModelNotFound):
+            raise
+        except UserError:
+            return REFUSED
 
     @property
     def engine_log(self) -> Path:

@@ -110,9 +110,8 @@ def _hard(work: Work) -> Iterable[HardRender]:
     text = resources.path("hard_conversations.json").read_text(encoding="utf-8")
     for conversation in json.loads(text):
         messages = conversation["messages"]
-        yield HardRender(
-            name=conversation["name"], messages=messages, render=work.render(messages)
-        )
+        rendered = work.render_or_refusal(work.job.base.model, messages)
+        yield HardRender(name=conversation["name"], messages=messages, render=rendered)
 
 
 def _token_lines(part: Part, rows: Iterable[TokenRow]) -> Iterable[dict[str, Any]]:

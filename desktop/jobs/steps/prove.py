@@ -109,11 +109,10 @@ def _text(
     hard = read_lines(work.folder.artefact(HARD), HardRender)
     stored = [(f"row {row.number}", row.messages[:-1], row.context) for row in rows]
     stored += [(one.name, one.messages, one.render) for one in hard]
-    think = work.job.tune.think
     pairs = [
         RenderedPair(
             name=name, stored=text,
-            created=work.wait(work.serving.render(model, messages, think)),
+            created=work.render_or_refusal(model, messages),
         )
         for name, messages, text in stored
     ]
