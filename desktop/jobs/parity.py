@@ -6,31 +6,19 @@ core while torch works on another.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import Stopped
 from converters.events import Progress, Report, ShouldStop
-from desktop.jobs.scoring import RowScore, score_of
+from desktop.jobs.scoring import Ask, RowScore, score_of
 from desktop.proof.logits import RowDivergence, divergence
 from finetune.data.segments import TokenRow
 
 LogProbs = NDArray[np.float32]
 ScoreNow = Callable[[Sequence[int], int], LogProbs]
 MOST_ROWS, MOST_TOKENS, FEWEST_ROWS = 100, 20_000, 20
-
-
-class Pending(Protocol):
-    """A distribution that a child is still working on."""
-
-    def result(self) -> LogProbs:
-        """Wait for it: (len(ids) - start, vocabulary) float32 log-probabilities."""
-        ...
-
-
-Ask = Callable[[Sequence[int], int], Pending]
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from desktop.jobs.steps.result import (
     TuneResult,
     write_manifest,
 )
-from desktop.jobs.steps.score_base import BASE_SCORE, BaseScore, room_for
+from desktop.jobs.steps.score_base import BASE_SCORE, BaseScore, room_for, two_children
 from desktop.jobs.steps.train import TRAIN, TrainFigures
 from desktop.jobs.steps.written import WrittenScore, write_answers
 from desktop.jobs.work import Work
@@ -39,12 +39,12 @@ def finish_step(work: Work, gate: Gate, proof: ProofReport) -> None:
     room = room_for(token_rows_of(work, "held_out"), more=1024)
     with (
         work.timed("score the result"),
-        EngineChild(work.folder.gguf, n_ctx=room, threads=2, log=work.engine_log) as tuned,
+        two_children(work, work.folder.gguf, room) as tuned,
         EngineChild(work.job.base.path, n_ctx=room, log=work.engine_log) as base,
     ):
         written = write_answers(work, tuned, reading)
-        ids = tuned.tokenize(texts)
-        kl = drift(ids, tuned.log_probs, base.log_probs, work.should_stop)
+        ids = tuned[0].tokenize(texts)
+        kl = drift(ids, tuned[0].log_probs_async, base.log_probs_async, work.should_stop)
     base_score = read_record(work.folder.artefact(BASE_SCORE), BaseScore)
     scores = _scores(gate, base_score, written)
     write_json(work.folder.artefact(SCORES), scores.model_dump(mode="json"))

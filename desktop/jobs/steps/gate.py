@@ -10,7 +10,8 @@ from converters.expand import expand_to_f32
 from converters.gguf.reader import GgufFile
 from desktop.core.records import read_record
 from desktop.engine.child import EngineChild
-from desktop.jobs.parity import Ask, Engines, RowFigures, collect, rows_to_compare
+from desktop.jobs.parity import Engines, RowFigures, collect, rows_to_compare
+from desktop.jobs.scoring import Ask
 from desktop.jobs.steps.change import FileChange, file_change
 from desktop.jobs.steps.prepare_text import READING, ReadingFile, token_rows_of
 from desktop.jobs.steps.score_base import room_for

@@ -4,7 +4,9 @@ Its plain score on the held-out rows comes from the comparison, which runs every
 base anyway.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from converters.events import Stage
 from desktop.core.records import Record, read_record, write_record
@@ -32,12 +34,23 @@ def score_base_step(work: Work) -> None:
     reading = read_record(work.folder.artefact(READING), ReadingFile)
     few_shot = token_rows_of(work, "few_shot")
     room = room_for([*few_shot, *token_rows_of(work, "held_out")])
-    with EngineChild(work.job.base.path, n_ctx=room, threads=2, log=work.engine_log) as child:
-        shown = score_rows(few_shot, child.log_probs, work.report, work.should_stop)
-        written = write_answers(work, child, reading)
+    with two_children(work, work.job.base.path, room) as children:
+        asks = [child.log_probs_async for child in children]
+        shown = score_rows(few_shot, asks, work.report, work.should_stop)
+        written = write_answers(work, children, reading)
     write_record(work.folder.artefact(BASE_SCORE), BaseScore(
         few_shot=exact_share(shown) if shown else None, written=written
     ))
+
+
+@contextmanager
+def two_children(work: Work, model: Path, room: int) -> Iterator[list[EngineChild]]:
+    """Two children of one thread each on the same file, whose weights they share in memory."""
+    with (
+        EngineChild(model, n_ctx=room, log=work.engine_log) as first,
+        EngineChild(model, n_ctx=room, log=work.engine_log) as second,
+    ):
+        yield [first, second]
 
 
 def room_for(rows: Sequence[TokenRow], more: int = 0) -> int:

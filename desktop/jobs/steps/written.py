@@ -1,5 +1,7 @@
 """Answers written out by greedy decoding, and scored part by part (task `json` only)."""
 
+from collections.abc import Sequence
+
 from converters.errors import Stopped
 from converters.events import Progress
 from desktop.core.records import Record, read_lines
@@ -10,7 +12,7 @@ from desktop.jobs.work import Work
 from finetune.data.segments import TokenRow
 from finetune.tasks import json as json_task
 
-BATCH = 16
+BATCH = 10
 SPARE_TOKENS = 16
 
 
@@ -23,22 +25,28 @@ class WrittenScore(Record):
     rows: int
 
 
-def write_answers(work: Work, child: EngineChild, reading: ReadingFile) -> WrittenScore | None:
+def write_answers(
+    work: Work, children: Sequence[EngineChild], reading: ReadingFile
+) -> WrittenScore | None:
     """Write the answers to the job's first `examples` held-out rows and score them; None for tasks
     without parts. Raises Stopped when asked to."""
     if reading.task != "json" or not work.job.examples:
         return None
     tokens, rows = _whole_rows(work)
     limit = max(row.n_learnt for row in tokens) + SPARE_TOKENS
+    prompts = [row.ids[: row.first_learnt] for row in tokens]
+    batches = [prompts[at : at + BATCH] for at in range(0, len(prompts), BATCH)]
     answers: list[str] = []
-    for start in range(0, len(tokens), BATCH):
+    ends = set(reading.end_tokens)
+    for at in range(0, len(batches), len(children)):
         if work.should_stop():
             raise Stopped
-        prompts = [row.ids[: row.first_learnt] for row in tokens[start : start + BATCH]]
-        written = child.greedy_many(prompts, limit)
-        ends = set(reading.end_tokens)
-        answers += child.detokenize([[i for i in ids if i not in ends] for ids in written])
-        work.report(Progress(step=min(start + BATCH, len(tokens)), steps=len(tokens)))
+        pairs = zip(children, batches[at : at + len(children)], strict=False)
+        written = [child.greedy_async(batch, limit, batched=True) for child, batch in pairs]
+        for pending in written:
+            kept = [[token for token in ids if token not in ends] for ids in pending.result()]
+            answers += children[0].detokenize(kept)
+            work.report(Progress(step=len(answers), steps=len(tokens)))
     expected = [row.messages[-1]["content"] for row in rows]
     score = json_task.score(expected, answers)
     return WrittenScore(
