@@ -134,6 +134,7 @@ def test_a_refusal_of_the_template_is_told() -> None:
         "{{ messages[0].content.nothing.at_all }}",
         "{{ 1 / 0 }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ '{0.__class__.__mro__}'.format(1) }}",
         "{{ messages.append(1) }}",
         "{{ cycler.__init__.__globals__ }}",
         "{% set n = namespace(__class__=1) %}",
@@ -155,3 +156,20 @@ def test_messages_are_never_changed() -> None:
     with pytest.raises(UserError):
         render("{{ messages[0].update({'content': 'y'}) }}", messages)
     assert messages == [{"role": "user", "content": "x"}]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''|attr('__class__')|attr('__mro__') }}",
+        "{{ messages|map(attribute='__class__')|list }}",
+        "{{ messages|groupby('__class__')|map(attribute='grouper')|list }}",
+        "{{ self._TemplateReference__context }}",
+        "{{ strftime_now.__self__ }}{{ raise_exception.__globals__ }}",
+        "{{ namespace.__mro__ }}{{ namespace(a=1)._Namespace__attrs }}",
+        "{% macro a() %}{% endmacro %}{{ a._func }}{{ a._environment }}",
+        "{% for m in messages %}{{ loop._iterable }}{{ loop.__class__ }}{% endfor %}",
+    ],
+)
+def test_what_leads_to_pythons_inside_is_empty(template: str) -> None:
+    assert render(template, [{"role": "user"}]) in ("", "[Undefined]")

@@ -1,10 +1,14 @@
 """Ids and texts of the real SmolLM2 vocabulary."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
+import resources
+from converters.gguf.header import read_array
 from converters.llama.vocabulary import Vocabulary
 
 
@@ -50,3 +54,20 @@ def test_control_tokens_can_be_left_out(vocabulary: Vocabulary) -> None:
 def test_a_lone_surrogate_is_an_error_and_not_another_text(vocabulary: Vocabulary) -> None:
     with pytest.raises(UnicodeEncodeError):
         vocabulary.tokenize("broken \ud800")
+
+
+def test_ids_equal_those_of_another_tokenizer(vocabulary: Vocabulary, smollm2: Path) -> None:
+    """Hugging Face's BPE over the file's own tokens and merges, cut as the model card says."""
+    tokens = read_array(smollm2, "tokenizer.ggml.tokens")
+    merges = [tuple(merge.split(" ")) for merge in read_array(smollm2, "tokenizer.ggml.merges")]
+    other = Tokenizer(models.BPE({token: id for id, token in enumerate(tokens)}, merges))
+    other.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+    ])  # fmt: skip
+    texts = json.loads(resources.path("hard_strings.json").read_text("utf-8"))
+    texts += [path.read_text("utf-8") for path in resources.path("general_texts").glob("*.txt")]
+    assert len(texts) > 75
+    for text in texts:
+        expected = other.encode(text, add_special_tokens=False).ids
+        assert vocabulary.tokenize(text, parse_special=False) == expected, text[:60]

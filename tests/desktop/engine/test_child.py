@@ -1,6 +1,7 @@
 """The engine child on the real SmolLM2: its answers, its limits, and every way it can end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from converters.adapter import read_adapter, write_gguf_adapter
 from converters.errors import Stopped, UserError
 from converters.gguf.damage import GgufDamaged
+from converters.gguf.header import TensorType, read_header
 from converters.llama.scorer import Scorer
 from desktop.engine.child import EngineChild, Limits
 from desktop.engine.process import child_environment
+from tests.converters.peft_folders import linear_tensors, random_folder
+from tests.converters.small_models import made_model
 
 _PROMPT = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
 _ENDLESS = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
@@ -173,6 +178,56 @@ def test_a_damaged_file_is_refused_before_libllama_sees_it(
         EngineChild(smollm2, lora=broken)
 
 
+def test_flipped_bits_end_in_a_user_error_or_in_a_model(smollm2: Path, tmp_path: Path) -> None:
+    """Bits of the first numbers and of the tensors' places; this process outlives all of them."""
+    flipped, chance = tmp_path / "flipped.gguf", np.random.default_rng(1)
+    shutil.copyfile(smollm2, flipped)
+    whole, end = smollm2.read_bytes(), read_header(smollm2).data_start
+    ends: set[object] = set()
+    for at in (*chance.integers(24, 3000, 30), *chance.integers(end - 14000, end, 30)):
+        _overwrite(flipped, at, bytes([whole[at] ^ 1 << int(chance.integers(8))]))
+        try:
+            with EngineChild(flipped, n_ctx=64) as child:
+                ends.add(child.log_probs([1, 2, 3], 1).shape)
+        except UserError as error:
+            ends.add(error.title)
+        _overwrite(flipped, at, whole[at : at + 1])
+    assert ends == {
+        (2, 49152), "The model file is damaged or no GGUF.", "The model file could not be used"
+    }  # fmt: skip
+
+
+def _overwrite(path: Path, at: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(data)
+
+
+def test_an_adapter_of_another_model_is_refused(smollm2: Path, tmp_path: Path) -> None:
+    other = made_model(tmp_path / "other.gguf", TensorType.F32)
+    folder = random_folder(tmp_path / "adapter", other, linear_tensors(other))
+    header, lora = read_header(other), tmp_path / "lora.gguf"
+    write_gguf_adapter(lora, read_adapter(folder, header), header)
+    with pytest.raises(UserError) as caught:
+        EngineChild(smollm2, lora=lora)
+    assert caught.value.title == "The model file could not be used"
+    assert f"{lora}: The adapter does not fit the model." in caught.value.detail
+
+
+def test_an_adapter_changes_what_the_child_says(
+    child: EngineChild, prompt: list[int], smollm2: Path, tmp_path: Path
+) -> None:
+    folder = random_folder(
+        tmp_path / "adapter", smollm2, linear_tensors(smollm2, ["attn_q", "attn_v"]), change=0.2
+    )
+    header, lora = read_header(smollm2), tmp_path / "lora.gguf"
+    write_gguf_adapter(lora, read_adapter(folder, header), header)
+    with EngineChild(smollm2, lora=lora, n_ctx=512) as tuned:
+        found = tuned.log_probs(prompt, 5)
+    base = child.log_probs(prompt, 5)
+    assert (np.exp(base) * (base - found)).sum(axis=1).mean() > 0.01
+
+
 def test_a_file_that_libllama_refuses_says_why(smollm2: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.gguf"
     wrong.write_bytes(smollm2.read_bytes().replace(b"llama.block_count", b"llama.block_cOUNT", 1))
@@ -190,6 +245,19 @@ def test_a_native_abort_becomes_a_user_error(smollm2: Path) -> None:
         assert caught.value.title == "The model file could not be used"
         assert str(smollm2) in caught.value.detail
         assert "SIGABRT" in caught.value.detail
+
+
+def test_a_child_killed_at_work_is_told_at_once(smollm2: Path) -> None:
+    with EngineChild(smollm2, n_ctx=2048) as child:
+        pending = child.greedy_async([[5] * 900], 1000)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(UserError) as caught:
+            pending.result()
+        assert time.monotonic() - begun < 2
+        assert "mostly for want of memory" in caught.value.detail
+        assert "shorter context" in caught.value.hint
 
 
 def test_noise_goes_to_the_log_and_not_to_the_terminal(
