@@ -125,6 +125,7 @@ class _Loop:
     losses: list[float] = field(default_factory=list)
     measured: list[HeldOut] = field(default_factory=list)
     evaluation_seconds: float = 0.0
+    last_packs: Sequence[Pack] = ()
     durations: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_OF_LAST))
 
     def __post_init__(self) -> None:
@@ -200,6 +201,7 @@ class _Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
+        self.last_packs = packs
         self._count(packs, loss, time.monotonic() - began)
         self._report_progress(loss, rate)
 
@@ -269,6 +271,8 @@ class _Loop:
         began = time.monotonic()
         found = measure(self.model, self.evaluated, self.should_stop)
         self.evaluation_seconds = time.monotonic() - began
+        if not isfinite(found.loss):
+            raise _NotFinite(self.done, self.last_packs, "held-out loss")
         self.measured.append(found)
         self.report(Evaluated(self.done, found.loss, found.exact))
 
