@@ -19,6 +19,7 @@ from finetune.base_model import LlamaForCausalLM, load_base
 from finetune.data.packing import Pack, endless_steps, steps_of_epoch
 from finetune.data.segments import TokenRow
 from finetune.forward import HeldOut, measure, pack_loss
+from finetune.freed_memory import freed_memory_kept
 from finetune.memory_use import memory_bytes
 from finetune.methods.lora import PeftModel, add_adapter, save_adapter
 from finetune.schedule import (
@@ -85,7 +86,8 @@ def run(
     loop = _Loop(spec, model, adapted, rows, held_out, report, should_stop, started)
     stopped = False
     try:
-        loop.train()
+        with freed_memory_kept():
+            loop.train()
     except (Stopped, KeyboardInterrupt):
         stopped = True
     except _NotFinite as found:
