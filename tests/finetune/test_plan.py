@@ -53,7 +53,7 @@ def test_smollm2_by_hand(smollm2: Path) -> None:
     # A layer: q 576 + k 192 + v 192 + o 576 rows on 576 columns, gate, up 1536 on 576, down back.
     trained = 16 * 30 * (2 * (576 + 576) + 2 * (192 + 576) + 3 * (1536 + 576))
     assert trained == 4_884_480
-    a_layer = 2 * 512 * (8 * 576 + 2 * 576 + 2 * 192 + 4 * 1536 + 7 * 16 + 9 * 512) + 4 * 512 * 9
+    a_layer = 2 * 512 * (6 * 576 + 2 * 576 + 4 * 192 + 4 * 1536 + 7 * 16 + 9 * 512) + 4 * 512 * 9
     assert _terms(header, 16, 512) == {
         "weights": sum(info.n_bytes for info in header.tensors),
         "adapter and optimiser": 20 * trained,
@@ -71,7 +71,7 @@ def test_an_8b_by_hand() -> None:
     assert terms["weights"] == (6_979_321_856 + 2 * 525_336_576) // 32 * 18
     assert terms["adapter and optimiser"] == 20 * 41_943_040
     assert terms["output layer"] == 2 * 128256 * 4096 + 12 * 130 * 128256 + 2 * 2048 * 4096
-    a_token = 2 * (8 * 4096 + 2 * 4096 + 2 * 1024 + 4 * 14336 + 7 * 16 + 32 * 768) + 4 * 32
+    a_token = 2 * (6 * 4096 + 2 * 4096 + 4 * 1024 + 4 * 14336 + 7 * 16 + 32 * 768) + 4 * 32
     assert terms["activations"] == 32 * 2048 * a_token
     assert terms["one layer's work"] == 2 * 2048 * (5 * 4096 + 2 * 1024 + 5 * 14336) + (
         4 * 14336 * 4096
