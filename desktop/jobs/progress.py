@@ -16,6 +16,7 @@ from converters.events import (
     Started,
 )
 
+COUNTED_STEPS = 100_000
 Status = Literal["queued", "running", "stopping", "stopped", "interrupted", "failed", "done"]
 
 
@@ -45,7 +46,10 @@ def reduce(view: JobView, event: Event) -> JobView:
         case Started():
             return replace(view, status="running", failure=None)
         case Stage(name):
-            return replace(view, stage=name, step=0, steps=0, remaining_s=None, tokens_per_s=None)
+            return replace(
+                view, stage=name, step=0, steps=0, loss=None, remaining_s=None, tokens_per_s=None,
+                memory_bytes=None,
+            )
         case Progress():
             return _progressed(view, event)
         case Evaluated(step, held_out_loss):
@@ -74,7 +78,9 @@ def _progressed(view: JobView, event: Progress) -> JobView:
 def line_of(view: JobView) -> str:
     """One line for a terminal: stage, step, loss, rate, remaining time, as far as known."""
     parts = [view.stage or view.status]
-    if view.steps:
+    if view.steps > COUNTED_STEPS:  # bytes
+        parts.append(f"{view.step / view.steps:.0%}")
+    elif view.steps:
         parts.append(f"{view.step}/{view.steps}")
     if view.loss is not None:
         parts.append(f"loss {view.loss:.3f}")

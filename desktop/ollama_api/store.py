@@ -17,7 +17,7 @@ from converters.errors import UserError
 from converters.modelfile import parse_modelfile
 from desktop.ollama_api.address import is_loopback
 from desktop.ollama_api.client import OllamaClient
-from desktop.ollama_api.errors import OllamaError
+from desktop.ollama_api.errors import OllamaError, OllamaRefused
 from desktop.ollama_api.replies import Show
 
 BLOB_NAME = re.compile(r"sha256-([0-9a-f]{64})")
@@ -85,14 +85,20 @@ async def locate_store(client: OllamaClient) -> Store | None:
     if not is_loopback(client.url):
         return None
     for tag in await client.tags():
-        if not tag.is_remote:
-            path = blob_path(await client.show(tag.name))
-            if path is not None:
-                return Store(path.parent.parent) if path.parent.is_dir() else None
+        path = None if tag.is_remote else await _blob_path_of(client, tag.name)
+        if path is not None:
+            return Store(path.parent.parent) if path.parent.is_dir() else None
     for root in _usual_folders():
         if await _is_servers(client, Store(root)):
             return Store(root)
     return None
+
+
+async def _blob_path_of(client: OllamaClient, name: str) -> Path | None:
+    try:
+        return blob_path(await client.show(name))
+    except OllamaRefused:  # a damaged model says nothing about the store; the next one may
+        return None
 
 
 def blob_path(show: Show) -> Path | None:

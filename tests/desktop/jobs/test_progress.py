@@ -38,6 +38,12 @@ def test_the_line_shows_step_loss_rate_remaining_time_and_memory():
     )
 
 
+def test_bytes_are_shown_as_a_share_and_nothing_of_the_last_stage_is_left():
+    view = _view(Stage("train"), Progress(1, 2, loss=1.0), Stage("export"),
+                 Progress(72_000_000, 144_000_000))  # fmt: skip
+    assert line_of(view) == "export  50%"
+
+
 def test_durations():
     assert [duration(s) for s in (0.4, 59, 60, 3599, 3600, 7500)] == [
         "0 s", "59 s", "1 min 00 s", "59 min 59 s", "1 h 00 min", "2 h 05 min",
