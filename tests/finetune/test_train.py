@@ -207,6 +207,7 @@ def test_f37_a_rate_that_explodes_stops_with_the_rows_and_the_last_finite_adapte
         "Lower the learning rate, or look at these rows and take the bad one out."
     )
     _assert_finite(tmp_path / "adapter")
+    assert not _is_trained(tmp_path / "adapter"), "the adapter of step 0 has no effect"
 
 
 def test_f37_the_rows_of_the_bad_step_are_named(tmp_path: Path) -> None:
@@ -226,6 +227,7 @@ def test_f37_a_held_out_loss_that_is_no_number_stops_too(base: Path, tmp_path: P
     with pytest.raises(LossNotFinite, match="held-out loss was no finite number at step 1"):
         _run(_spec(base, learning_rate=1e30, epochs=0.2), tmp_path)
     _assert_finite(tmp_path / "adapter")
+    assert not _is_trained(tmp_path / "adapter")
 
 
 def test_a_time_limit_fixes_the_schedule_between_one_and_two_epochs(
