@@ -15,18 +15,22 @@ class Home:
 
     @property
     def jobs(self) -> Path:
+        """Run folders, one a job."""
         return self.root / "jobs"
 
     @property
     def models(self) -> Path:
+        """Models of the built-in engine."""
         return self.root / "models"
 
     @property
     def cache(self) -> Path:
+        """What can be made again."""
         return self.root / "cache"
 
     @property
     def logs(self) -> Path:
+        """Logs of the program."""
         return self.root / "logs"
 
 

@@ -21,37 +21,46 @@ class JobFolder:
 
     @property
     def id(self) -> str:
+        """The job's id: UTC time and the name's letters."""
         return self.root.name
 
     @property
     def spec(self) -> Path:
+        """What the job was told, every default resolved."""
         return self.root / "spec.json"
 
     @property
     def events(self) -> Path:
+        """The journal."""
         return self.root / "events.jsonl"
 
     @property
     def output_log(self) -> Path:
+        """Everything the worker printed."""
         return self.root / "output.log"
 
     @property
     def stop(self) -> Path:
+        """Present = asked to stop."""
         return self.root / "stop"
 
     @property
     def artefacts(self) -> Path:
+        """What the steps hand to each other and to the person."""
         return self.root / "artefacts"
 
     @property
     def adapter(self) -> Path:
+        """The trained adapter in PEFT's format."""
         return self.artefacts / "adapter"
 
     @property
     def gguf(self) -> Path:
+        """The finished model file."""
         return self.artefacts / "model.gguf"
 
     def artefact(self, name: str) -> Path:
+        """The path of one artefact by its name."""
         return self.artefacts / name
 
     def lock(self) -> FileLock:
@@ -68,9 +77,11 @@ class JobFolder:
             return True
 
     def ask_to_stop(self, reason: str = "user") -> None:
+        """Ask the worker to stop; it answers within one step."""
         write_bytes(self.stop, reason.encode())
 
     def is_asked_to_stop(self) -> bool:
+        """Whether somebody asked."""
         return self.stop.exists()
 
 

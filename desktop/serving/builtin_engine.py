@@ -34,9 +34,11 @@ class BuiltinEngine:
         self.version = version("llama-cpp-python")
 
     async def held(self) -> list[HeldModel]:
+        """See `Serving.held`."""
         return [_held(model) for model in self._store.models()]
 
     async def base_file(self, name: str) -> BaseFile:
+        """See `Serving.base_file`."""
         model = self._store.find(name)
         header = read_header(model.gguf)
         return BaseFile(
@@ -45,6 +47,7 @@ class BuiltinEngine:
         )
 
     async def inherit(self, name: str) -> Inheritance:
+        """See `Serving.inherit`."""
         model = self._store.find(name)
         card = model.card
         jinja = card.template or read_header(model.gguf).text("tokenizer.chat_template")
@@ -55,6 +58,7 @@ class BuiltinEngine:
         )
 
     async def require_free_name(self, name: str, *, replace: bool) -> None:
+        """See `Serving.require_free_name`."""
         check_name(name)
         if self._store.exists(name) and not replace:
             raise UserError(
@@ -63,6 +67,7 @@ class BuiltinEngine:
             )
 
     async def render(self, name: str, messages: Chat, think: bool | None) -> str:
+        """See `Serving.render`."""
         from desktop.engine.chat import render_prompt, template_of, with_system
 
         model = self._store.find(name)
@@ -73,6 +78,7 @@ class BuiltinEngine:
     async def create(
         self, model: NewModel, on_bytes: OnBytes, should_stop: ShouldStop
     ) -> StoredModel:
+        """See `Serving.create`."""
         inherited = model.inheritance
         # A Go template is Ollama's; here the Jinja in the file itself says the same.
         card = Card(
@@ -87,12 +93,15 @@ class BuiltinEngine:
         )
 
     async def promote(self, unproven: str, name: str) -> None:
+        """See `Serving.promote`."""
         self._store.promote(name)
 
     async def release(self, name: str) -> None:
+        """See `Serving.release`."""
         await self.close()  # its children hold the vocabulary alone
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
+        """See `Serving.answer`."""
         import time
 
         from desktop.engine.chat import chat_once
@@ -110,9 +119,11 @@ class BuiltinEngine:
         )
 
     async def stops(self, name: str) -> tuple[str, ...]:
+        """See `Serving.stops`."""
         return self._store.find(name).card.stops
 
     async def close(self) -> None:
+        """See `Serving.close`."""
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()

@@ -28,9 +28,11 @@ class OllamaServer:
         self.version = version
 
     async def held(self) -> list[HeldModel]:
+        """See `Serving.held`."""
         return [await self._held(tag) for tag in await self._client.tags()]
 
     async def base_file(self, name: str) -> BaseFile:
+        """See `Serving.base_file`."""
         from converters.gguf.header import read_header
 
         path, sha256 = await model_file(self._client, name)
@@ -43,12 +45,15 @@ class OllamaServer:
         )
 
     async def inherit(self, name: str) -> Inheritance:
+        """See `Serving.inherit`."""
         return await inherit(self._client, name)
 
     async def require_free_name(self, name: str, *, replace: bool) -> None:
+        """See `Serving.require_free_name`."""
         await publish.require_free_name(self._client, name, replace=replace)
 
     async def render(self, name: str, messages: Chat, think: bool | None) -> str:
+        """See `Serving.render`."""
         return await self._client.render(
             name, messages, think=think, keep_alive=KEEP_LOADED
         )
@@ -56,6 +61,7 @@ class OllamaServer:
     async def create(
         self, model: NewModel, on_bytes: OnBytes, should_stop: ShouldStop
     ) -> StoredModel:
+        """See `Serving.create`."""
         name = model.name if model.is_proven else publish.unproven_name(model.name)
         published = await publish.publish(
             self._client, model.gguf, model.sha256, name, model.inheritance,
@@ -69,12 +75,15 @@ class OllamaServer:
         )
 
     async def promote(self, unproven: str, name: str) -> None:
+        """See `Serving.promote`."""
         await publish.promote(self._client, unproven, name)
 
     async def release(self, name: str) -> None:
+        """See `Serving.release`."""
         await self._client.unload(name)
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
+        """See `Serving.answer`."""
         request: dict[str, Any] = {"keep_alive": KEEP_LOADED}
         if max_tokens is not None:
             request |= {
@@ -84,9 +93,11 @@ class OllamaServer:
         return await self._client.chat(name, messages, **request)
 
     async def stops(self, name: str) -> tuple[str, ...]:
+        """See `Serving.stops`."""
         return inheritance_of(await self._client.show(name, verbose=True)).stops
 
     async def close(self) -> None:
+        """See `Serving.close`."""
         await self._client.close()
 
     async def _held(self, tag: Tag) -> HeldModel:
