@@ -117,7 +117,12 @@ def _score_lines(result: TuneResult, scores: Scores) -> list[str]:
         f"after {show(score.after)}",
     ]
     before, after = scores.written_before, scores.written_after
-    if before and after:
+    if before and after and after.macro_f1 is not None:
+        lines.append(
+            f"Written answers ({after.rows} rows): a known label {before.valid:.0%} -> "
+            f"{after.valid:.0%}, macro F1 {before.macro_f1 or 0:.2f} -> {after.macro_f1:.2f}"
+        )
+    elif before and after:
         parts = ", ".join(
             f"{name} {before.fields.get(name, 0):.0%} -> {share:.0%}"
             for name, share in after.fields.items()

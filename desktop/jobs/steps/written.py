@@ -1,4 +1,4 @@
-"""Answers written out by greedy decoding, and scored part by part (task `json` only)."""
+"""Answers written out by greedy decoding and scored part by part (tasks `json` and `labels`)."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,24 @@ from desktop.jobs.steps.prepare_text import ROWS, TOKENS, ReadingFile, TokenLine
 from desktop.jobs.work import Work
 from finetune.data.segments import TokenRow
 from finetune.tasks import json as json_task
+from finetune.tasks import labels as labels_task
 
 BATCH = 10
 SPARE_TOKENS = 16
 
 
 class WrittenScore(Record):
-    """Shares in [0, 1] over `rows` written answers: whole value right, valid JSON, each field."""
+    """Shares in [0, 1] over `rows` written answers.
+
+    exact: the whole answer is right. valid: it is JSON, or one of the known labels. fields: each
+    field of the JSON, or the F1 of each label. macro_f1: of labels, None for JSON.
+    """
 
     exact: float
     valid: float
     fields: dict[str, float]
     rows: int
+    macro_f1: float | None = None
 
 
 def write_answers(
@@ -30,7 +36,7 @@ def write_answers(
 ) -> WrittenScore | None:
     """Write the answers to the job's first `examples` held-out rows and score them; None for tasks
     without parts. Raises Stopped when asked to."""
-    if reading.task != "json" or not work.job.examples:
+    if reading.task == "text" or not work.job.examples:
         return None
     tokens, rows = _whole_rows(work)
     limit = max(row.n_learnt for row in tokens) + SPARE_TOKENS
@@ -48,9 +54,24 @@ def write_answers(
             answers += children[0].detokenize(kept)
             work.report(Progress(step=len(answers), steps=len(tokens)))
     expected = [row.messages[-1]["content"] for row in rows]
+    return _label_score(expected, answers) if reading.task == "labels" else _json_score(
+        expected, answers
+    )
+
+
+def _json_score(expected: list[str], answers: list[str]) -> WrittenScore:
     score = json_task.score(expected, answers)
     return WrittenScore(
         exact=score.exact, valid=score.valid, fields=score.fields, rows=score.rows
+    )
+
+
+def _label_score(expected: list[str], answers: list[str]) -> WrittenScore:
+    score = labels_task.score(expected, answers)
+    known = {label.strip() for label in expected}
+    return WrittenScore(
+        exact=score.accuracy, valid=sum(text.strip() in known for text in answers) / score.rows,
+        fields=score.per_label, rows=score.rows, macro_f1=score.macro_f1,
     )
 
 
