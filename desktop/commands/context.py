@@ -6,6 +6,8 @@ import inspect
 import json
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,11 +99,39 @@ def _run(
         _print(error.as_json(), _error_text(error), as_json, sys.stderr)
         return USER_ERROR
     except (Stopped, KeyboardInterrupt) as stop:
-        stopped = UserError("Stopped.", str(stop) or "Nothing was left half-written.")
+        kept, _, hint = str(stop).partition("\n")
+        stopped = UserError("Stopped.", kept or "Nothing was left half-written.", hint)
         _print(stopped.as_json(), str(stopped), as_json, sys.stderr)
         return STOPPED
+    except (typer.Exit, typer.Abort, typer.BadParameter):
+        raise
+    except OSError as error:
+        known = UserError(
+            "A file could not be read or written.",
+            f"{error.filename or 'A file'}: {error.strerror or error}.",
+            "Check that the place exists, is yours to write and has room; or choose another home "
+            "with --home.",
+        )
+        _print(known.as_json(), _error_text(known), as_json, sys.stderr)
+        return USER_ERROR
+    except Exception as error:
+        fault = _fault(error)
+        _print(fault.as_json(), _error_text(fault), as_json, sys.stderr)
+        return USER_ERROR
     _print(output.value, output.text, as_json, sys.stdout)
     return output.code
+
+
+def _fault(error: Exception) -> UserError:
+    """A bug of ours in words, with the trace in a file that can be sent along."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="tunedesk-fault-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exc(file=file)
+    return UserError(
+        "The program has a fault.", f"{type(error).__name__}: {error}",
+        f"The details are in {file.name}; please report them.",
+    )
 
 
 async def _awaited(output: Awaitable[Output]) -> Output:

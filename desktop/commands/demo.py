@@ -15,7 +15,7 @@ from finetune.spec import TuneSpec
 
 TRAIN_SECONDS = 240.0
 EXAMPLES = 40
-NAME = "tickets"
+NAME = "tickets-demo"
 CONTEXT_TOKENS = 2048
 
 

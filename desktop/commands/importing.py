@@ -1,19 +1,26 @@
 """`tunedesk import FILE.gguf NAME [--like MODEL]`: a finished GGUF into the place that serves."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from converters.errors import UserError
-from converters.gguf.header import read_header
+from converters.export import ExportPlan, export
+from converters.gguf.header import Header, read_header
 from desktop.commands.context import Context, Output
 from desktop.commands.live import LiveLine
 from desktop.core.catalog import file_sha256
 from desktop.jobs.prepared import NO_LIMIT, context_length
+from desktop.jobs.steps.export import template_fields
 from desktop.ollama_api.inherit import Inheritance
+from desktop.ollama_api.templates import SHIELD
 from desktop.serving.choice import choose
 from desktop.serving.protocol import NewModel, Serving, StoredModel
+
+WORTH_A_WORD_BYTES = 1_000_000
 
 
 async def import_command(
@@ -26,16 +33,16 @@ async def import_command(
 ) -> Output:
     """Put a finished GGUF into Ollama (or the built-in engine) under a name."""
     if not file.is_file():
-        raise UserError("The file is missing.", f"There is no {file}.", "Check the path.")
+        raise UserError("The file is missing.", f"{file} is no file.", "Name a GGUF file.")
     header = read_header(file)
     chosen = await choose(context.home, context.host, context.engine)
     try:
-        with LiveLine():
-            await chosen.serving.require_free_name(name, replace=replace)
-            inheritance = await _inheritance(chosen.serving, like, header.path)
+        await chosen.serving.require_free_name(name, replace=replace)
+        inheritance = await _inheritance(chosen.serving, like, header)
+        with _protected(context, chosen.serving, file.resolve(), header, inheritance) as source:
             length = context_length(header)
             model = NewModel(
-                file.resolve(), file_sha256(file), name, inheritance,
+                source, file_sha256(source), name, inheritance,
                 0 if length == NO_LIMIT else length,
             )
             stored = await chosen.serving.create(model, lambda *_: None, lambda: False)
@@ -48,22 +55,49 @@ async def import_command(
     return Output(value, "\n".join([chosen.why, *_lines(stored)]))
 
 
-async def _inheritance(serving: Serving, like: str | None, path: Path) -> Inheritance:
+async def _inheritance(serving: Serving, like: str | None, header: Header) -> Inheritance:
     """What the model takes over: from `like`, else what its own file carries."""
     if like is not None:
         return await serving.inherit(like)
-    from converters.gguf.reader import GgufFile
+    jinja = header.text("tokenizer.chat_template")
+    return Inheritance(
+        model=header.path.name, kind="jinja" if jinja else "none", jinja=jinja
+    )
 
-    with GgufFile(path) as opened:
-        jinja = opened.header.text("tokenizer.chat_template")
-    return Inheritance(model=path.name, kind="jinja" if jinja else "none", jinja=jinja)
+
+@contextmanager
+def _protected(
+    context: Context, serving: Serving, file: Path, header: Header, inheritance: Inheritance
+) -> Iterator[Path]:
+    """The file, or for Ollama a copy whose own chat template is protected against its guessing:
+    a template near to a known one would be replaced by that one (FACTS 3.3)."""
+    fields = template_fields(inheritance)
+    carried = header.text("tokenizer.chat_template")
+    if serving.engine != "ollama" or not fields or SHIELD in carried:
+        yield file
+        return
+    context.say(
+        "Ollama may take another chat template than the file's own. A copy that is protected "
+        "against this is imported; only that one field differs."
+    )
+    copy = context.home.cache / "import" / file.name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        plan = ExportPlan(file, None, copy, fields=fields)
+        with LiveLine() as line:
+            yield export(plan, line.report, lambda: False).gguf
+    except UserError as error:  # the copy goes; what is kept is the person's own file
+        detail = error.detail.replace(str(copy), str(file))
+        raise UserError(error.title, detail, error.hint) from error
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def _lines(stored: StoredModel) -> list[str]:
     how = "by hard link, without a second copy" if stored.linked else "by upload"
-    how = "which already held this file" if stored.blob_kept else how
+    how = "from a file that Ollama already held" if stored.blob_kept else how
     lines = [f"{stored.model} is created, {how} (sha256 {stored.digest[:12]}...).", *stored.notes]
-    if stored.orphans:
+    if sum(size for _, size in stored.orphans) > WORTH_A_WORD_BYTES:
         size = sum(size for _, size in stored.orphans)
         lines.append(
             f"{len(stored.orphans)} files of {size / 1e9:.2f} GB in Ollama's store belong to no "

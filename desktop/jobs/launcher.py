@@ -69,6 +69,8 @@ def follow(
                 view = reduce(view, entry.event)
             if entries:
                 on_view(view)
+            if ended and presses > 1:
+                return worker.STOPPED
             if ended:
                 return _outcome(folder, process.returncode, view)
             time.sleep(POLL_S)

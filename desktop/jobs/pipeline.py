@@ -12,15 +12,14 @@ from desktop.jobs.steps.export import EXPORT, export_step
 from desktop.jobs.steps.finish import finish_step
 from desktop.jobs.steps.gate import examine
 from desktop.jobs.steps.prepare_text import render_step
-from desktop.jobs.steps.prove import PROOF, prove_step
-from desktop.jobs.steps.publish import PUBLISHED, inheritance_of_job, publish_step
-from desktop.jobs.steps.result import write_manifest
+from desktop.jobs.steps.prove import prove_step
+from desktop.jobs.steps.publish import inheritance_of_job, publish_step
+from desktop.jobs.steps.result import RESULT, TuneResult, write_manifest
 from desktop.jobs.steps.score_base import score_base_step
 from desktop.jobs.steps.train import train_step
 from desktop.jobs.work import Work
 from desktop.ollama_api.names import unproven_name
 from desktop.proof.report import ProofReport
-from desktop.serving.protocol import StoredModel
 
 DONE, PROOF_FAILED = 0, 4
 
@@ -51,11 +50,9 @@ def verify(folder: JobFolder, report: Report, should_stop: ShouldStop) -> int:
     """Make the four proofs of a finished job afresh, on the model as it is served now."""
     with Work(folder, report, should_stop) as work:
         report(Started(work.job.model_dump(mode="json")))
-        stored = read_record(folder.artefact(PUBLISHED), StoredModel)
-        earlier = read_record(folder.artefact(PROOF), ProofReport)
-        name = stored.model if earlier.failed else work.job.tune.name
+        result = read_record(folder.artefact(RESULT), TuneResult)
         gate = examine(work, folder.gguf)
-        proof = prove_step(work, folder.gguf, name, inheritance_of_job(work), gate)
+        proof = prove_step(work, folder.gguf, result.model, inheritance_of_job(work), gate)
         write_manifest(folder)
         return PROOF_FAILED if proof.failed else DONE
 

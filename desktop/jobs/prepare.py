@@ -50,9 +50,9 @@ async def prepare_tune(home: Home, chosen: Chosen, tune: TuneSpec, examples: int
     inheritance = await serving.inherit(tune.model)
     notes = [Note("info", chosen.why), *_template_notes(inheritance)]
     plan = plan_for(header, tune)
-    size = _model_bytes(header, tune)
-    notes += _memory_notes(plan) + [_size_note(base.n_bytes, size)]
-    _require_disk(home.root, size, header)
+    usual, largest = _model_bytes(header, tune)
+    notes += _memory_notes(plan) + [_size_note(base.n_bytes, usual, largest)]
+    _require_disk(home.root, largest, header)
     job = TuneJob(
         tune=_absolute(tune), engine=serving.engine, host=serving.host, version=serving.version,
         home=home.root, base=base, examples=examples,
@@ -98,16 +98,22 @@ def _memory_notes(plan: TunePlan) -> list[Note]:
     return [Note("info", text)]
 
 
-def _size_note(base: int, size: int) -> Note:
-    growth = size / base - 1
+def _size_note(base: int, usual: int, largest: int) -> Note:
+    text = f"The finished model will take about {_size(usual)} ({usual / base - 1:+.0%})"
+    if largest > usual:
+        text += f", at most {_size(largest)} if the change turns out very small"
     return Note("info", (
-        f"The finished model will take about {_size(size)} ({growth:+.0%} against the base), "
-        "because a small change cannot be written back into the base's own number format."
+        f"{text}; the base takes {_size(base)}. A small change cannot be written back into the "
+        "base's own number format."
     ))
 
 
-def _model_bytes(header: Header, tune: TuneSpec) -> int:
-    return estimated_size(header, tune.export_type, touched_names(header))
+def _model_bytes(header: Header, tune: TuneSpec) -> tuple[int, int]:
+    """The usual and the largest size of the finished file."""
+    names = touched_names(header)
+    usual = estimated_size(header, tune.export_type, names)
+    largest = estimated_size(header, "F16", names) if tune.export_type == "auto" else usual
+    return usual, max(usual, largest)
 
 
 def _require_disk(root: Path, size: int, header: Header) -> None:

@@ -17,6 +17,13 @@ from converters.events import (
 )
 
 COUNTED_STEPS = 100_000
+STAGE_TEXTS = {
+    "render": "prepare the rows",
+    "export": "write the model",
+    "compare": "compare the file with the training",
+    "publish": "hand it over",
+    "prove": "ask the created model",
+}
 Status = Literal["queued", "running", "stopping", "stopped", "interrupted", "failed", "done"]
 
 
@@ -77,7 +84,7 @@ def _progressed(view: JobView, event: Progress) -> JobView:
 
 def line_of(view: JobView) -> str:
     """One line for a terminal: stage, step, loss, rate, remaining time, as far as known."""
-    parts = [view.stage or view.status]
+    parts = [STAGE_TEXTS.get(view.stage, view.stage) or view.status]
     if view.steps > COUNTED_STEPS:  # bytes
         parts.append(f"{view.step / view.steps:.0%}")
     elif view.steps:

@@ -1,6 +1,6 @@
 """What the server itself answers, scored by us on the file: part (c) of the proof "logits"."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ def ids_of_answer(
 ) -> list[int]:
     """The ids of the server's tokens, up to the first whose bytes are no single id."""
     ids: list[int] = []
-    for token in tokens[:COMPARED_TOKENS]:
+    for token in tokens:
         candidates = ids_of_piece.get(token.raw, ())
         if len(candidates) != 1:
             break
@@ -30,7 +30,7 @@ def compare_answer(
     ids_of_piece: Mapping[bytes, Sequence[int]], log_probs: LogProbs,
 ) -> ServedRow:
     """Score the server's greedy tokens behind `context` on our file and compare both sides."""
-    ids = ids_of_answer(tokens, ids_of_piece)
+    ids = ids_of_answer(tokens[:COMPARED_TOKENS], ids_of_piece)
     if not ids:
         return ServedRow(first_choice_differs=0, log_prob_differences=())
     ours = log_probs([*context, *ids], len(context))
@@ -43,6 +43,23 @@ def compare_answer(
         for token, row, chosen in zip(tokens, ours, ids, strict=False)
     )
     return ServedRow(first_choice_differs=differs, log_prob_differences=differences)
+
+
+def wants_to_end(
+    context: Sequence[int], answer: Sequence[int], end_tokens: Collection[int],
+    log_probs: LogProbs,
+) -> bool:
+    """Whether our file, along the server's own tokens, clearly chooses to end the answer where the
+    server went on."""
+    if not answer:
+        return False
+    table = log_probs([*context, *answer], len(context))
+    return any(_clear_first(row) in end_tokens for row in table)
+
+
+def _clear_first(row: NDArray[np.float32]) -> int | None:
+    second, first = np.argpartition(row, -2)[-2:]
+    return int(first) if float(row[first] - row[second]) > CLEAR_LEAD else None
 
 
 def _clear_choice_differs(

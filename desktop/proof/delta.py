@@ -46,10 +46,10 @@ def judge_delta(
     worst = max(moved, key=lambda change: abs(change.measured.retained - 1))
     error = max(changes, key=lambda change: change.measured.largest_error)
     checks = [
+        Check(name="share of the change kept", figure=total.retained, low=ALL[0], high=ALL[1]),
         Check(name="tensors that changed and should not", figure=len(differing), high=0),
         Check(name="trained tensors without their change", figure=len(missing), high=0),
-        Check(name="retention of all", figure=total.retained, low=ALL[0], high=ALL[1]),
-        Check(name=f"worst retention ({worst.name})", figure=worst.measured.retained,
+        Check(name=f"least well kept tensor ({worst.name})", figure=worst.measured.retained,
               low=EACH[0], high=EACH[1]),
         Check(name=f"largest error in grid steps ({error.name})",
               figure=error.measured.largest_error, high=1.0),
@@ -68,7 +68,7 @@ def _score_check(scores: Sequence[ScoredPair], lower_is_better: bool) -> Check:
     lost = sign * sum(pair.reference - pair.exported for pair in scores) / len(scores)
     bound = TEXT_NATS if lower_is_better else SCORE_POINTS
     p = p_worse(scores, lower_is_better=lower_is_better)
-    name = f"score lost against base + adapter (p = {p:.2f})"
+    name = f"score lost by the export (chance finding with p = {p:.2f})"
     return Check(name=name, figure=lost, high=bound if p < P_BOUND else float("inf"))
 
 

@@ -29,11 +29,11 @@ def judge_ids(
 
     `counts` is None without a server: the count is then named in the detail, not passed.
     """
-    differences = [
+    faults = [
         f"vocabulary key {key} differs" for key in sorted(base_keys.keys() | file_keys.keys())
         if base_keys.get(key) != file_keys.get(key)
     ]
-    differences += [
+    differences = [
         f'"{pair.name}": {len(pair.exported)} ids instead of {len(pair.trained)}, or other ones'
         for pair in pairs if pair.trained != pair.exported
     ]
@@ -41,11 +41,12 @@ def judge_ids(
     if counts is None:
         remarks.append("the server's token count was left out: no server")
     else:
-        differences += [
+        faults += [
             f"the server counts {pair.server} prompt tokens, libllama {pair.ours}"
             for pair in counts if pair.server != pair.ours
         ]
         remarks.append(f"{len(counts)} prompt counts compared")
-    if not base_keys or (counts is not None and not counts):
-        return proof_of_differences(0, [], "", *remarks)
-    return proof_of_differences(len(pairs), differences, "texts with equal ids", *remarks)
+    is_empty = not base_keys or counts == []
+    return proof_of_differences(
+        0 if is_empty else len(pairs), differences, "texts with equal ids", *remarks, faults=faults
+    )

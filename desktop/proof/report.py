@@ -1,11 +1,18 @@
 """What a proof is: a status, one figure, its bound, and a sentence; four of them make a report."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from desktop.core.records import Record
 
 Status = Literal["passed", "failed", "skipped"]
 NAMES = ("text", "ids", "logits", "delta")
+MEANINGS = {
+    "text": "the created model is given every conversation as in training",
+    "ids": "the file reads every text as the tokens that were trained",
+    "logits": "the served file computes what was trained",
+    "delta": "the file holds the trained change and nothing else changed",
+}
 
 
 class Proof(Record):
@@ -32,7 +39,8 @@ class ProofReport(Record):
         return tuple(name for name in NAMES if getattr(self, name).status == "failed")
 
     def lines(self) -> list[str]:
-        """The four printed lines."""
+        """The four printed lines: what each proof means and its leading figure; all figures where
+        one did not pass."""
         return [_line(name, getattr(self, name)) for name in NAMES]
 
 
@@ -76,20 +84,21 @@ def proof_of_checks(checks: list[Check], *remarks: str) -> Proof:
 
 
 def proof_of_differences(
-    compared: int, differences: list[str], what: str, *remarks: str
+    compared: int, differences: list[str], what: str, *remarks: str, faults: Sequence[str] = ()
 ) -> Proof:
     """A proof of equality: fails at the first difference and names up to three.
 
-    `what` completes "12 ...", for example "rendered conversations equal".
+    `what` completes "12 of 12 ...", for example "rendered conversations equal". faults: what else
+    is wrong, beside the things that were counted.
     """
     if compared == 0:
-        return Proof(status="failed", figure=None, bound=0, detail="; ".join(
-            ["nothing was compared", *remarks]))
-    named = "; ".join([*differences[:3], *remarks])
+        detail = "; ".join(["nothing was compared", *faults, *remarks])
+        return Proof(status="failed", figure=None, bound=0, detail=detail)
     count = f"{compared - len(differences)} of {compared} {what}"
+    found = len(differences) + len(faults)
     return Proof(
-        status="failed" if differences else "passed", figure=len(differences), bound=0,
-        detail=f"{count}; {named}" if named else count,
+        status="failed" if found else "passed", figure=found, bound=0,
+        detail="; ".join([*faults[:3], count, *differences[:3], *remarks]),
     )
 
 
@@ -99,4 +108,7 @@ def skipped(reason: str) -> Proof:
 
 
 def _line(name: str, proof: Proof) -> str:
-    return f"{name:<7}{proof.status:<8}{proof.detail}"
+    if proof.status != "passed":
+        return f"{name:<7}{proof.status:<8}{proof.detail}"
+    leading = proof.detail.split(";")[0]
+    return f"{name:<7}{proof.status:<8}{MEANINGS[name]} ({leading})"

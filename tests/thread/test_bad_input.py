@@ -215,7 +215,8 @@ def test_ctrl_c_ends_with_exit_code_3_and_keeps_what_was_finished(desk, mails, s
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr
-    wanted = f"{stage}  " if stage == "train" else stage
+    texts = {"render": "prepare the rows", "train": "train  "}
+    wanted = texts.get(stage, stage)
     for line in process.stderr:
         if line.startswith(wanted):
             break

@@ -17,13 +17,12 @@ def test_tune_prove_and_chat_without_ollama(desk, mails, smollm2, tmp_path_facto
     """Slow: a second real training run, about a minute and a half."""
     alone = Desk(tmp_path_factory.mktemp("alone"), desk.server)
     train, held_out = mails
-    where = {"OLLAMA_HOST": NOWHERE}
     model = starter().name
-    imported = alone.run("import", str(smollm2), model, "--json", **where)
+    imported = alone.run("import", str(smollm2), model, "--json", OLLAMA_HOST=NOWHERE)
     assert imported.code == 0, imported.err
     ran = alone.run(
         "tune", "--model", model, "--data", str(train), "--held-out", str(held_out),
-        "--name", "tickets", "--epochs", "1", "--json", **where,
+        "--name", "tickets", "--epochs", "1", "--json", OLLAMA_HOST=NOWHERE,
     )
     assert ran.code == 0, ran.err[-3000:] + ran.out
     proof = ran.json["proof"]
@@ -32,12 +31,13 @@ def test_tune_prove_and_chat_without_ollama(desk, mails, smollm2, tmp_path_facto
     }
     assert "no server" in proof["text"]["detail"]
     assert "left out: no server" in proof["ids"]["detail"]
-    listed = [row["name"] for row in alone.run("models", "--json", **where).json]
+    listed = [row["name"] for row in alone.run("models", "--json", OLLAMA_HOST=NOWHERE).json]
     assert listed == [model, "tickets"]
     answer = alone.run(
-        "chat", "tickets", "--once", "My parcel A-12345 never arrived! Urgent!", "--json", **where
+        "chat", "tickets", "--once", "My parcel A-12345 never arrived! Urgent!", "--json",
+        OLLAMA_HOST=NOWHERE,
     ).json
     assert json.loads(answer["answer"]).keys() == {"team", "urgency", "order"}
-    again = alone.run("verify", "tickets", "--job", ran.json["job"], "--json", **where)
+    again = alone.run("verify", "tickets", "--job", ran.json["job"], "--json", OLLAMA_HOST=NOWHERE)
     assert again.code == 0, again.err
     shutil.rmtree(alone.home)

@@ -129,7 +129,7 @@ def test_an_adapter_at_nine_tenths_of_its_strength_fails(work, gate, tmp_path):
 
     proof = _delta_proof(work, gate, _export_other(work, tmp_path, weaken))
     assert proof.status == "failed"
-    assert "retention of all 0.9" in proof.detail
+    assert "share of the change kept 0.9" in proof.detail
     shutil.rmtree(tmp_path)
 
 

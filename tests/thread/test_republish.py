@@ -100,6 +100,20 @@ def test_every_tensor_is_the_bases_and_the_layout_is_canonical(smollm2, rewritte
     assert list(ours.metadata)[-2:] == ["general.quantization_version", "general.file_type"]
 
 
+def test_an_import_without_a_model_to_be_like_keeps_the_files_own_template(desk, smollm2):
+    """SmolLM2's Jinja is near to one that Ollama knows: unprotected, its system text goes."""
+    ran = desk.run("import", str(smollm2), "alone", "--json")
+    assert ran.code == 0, ran.err + ran.out
+    assert "A copy that is protected" in ran.err
+    conversations = json.loads(resources.path("hard_conversations.json").read_text())
+    url = desk.server.url
+    for one in conversations:
+        assert _rendered(url, "alone", one["messages"]) == _rendered(
+            url, "smollm2:135m", one["messages"]
+        )
+    assert not list(desk.home.rglob("import/*"))
+
+
 def test_chat_once_prints_the_keys_that_scripts_rely_on(desk, twin):
     ran = desk.run("chat", twin, "--once", "Say hello.", "--json")
     assert ran.code == 0, ran.err
@@ -135,7 +149,8 @@ def test_ollama_killed_during_the_upload_is_said_and_the_file_is_kept(tmp_path, 
     with private_ollama() as server:
         def kill_at_first_bytes():
             blobs = server.store / "blobs"
-            while not (blobs.is_dir() and any(blobs.iterdir())):
+            deadline = time.monotonic() + 30
+            while not (blobs.is_dir() and any(blobs.iterdir())) and time.monotonic() < deadline:
                 time.sleep(0.001)
             os.kill(server.pid, signal.SIGKILL)
 

@@ -13,7 +13,13 @@ from desktop.core.records import read_lines, read_record, write_record
 from desktop.engine.child import EngineChild
 from desktop.jobs.data import Reading
 from desktop.jobs.render import HardRender, RenderedRow
-from desktop.jobs.served import COMPARED_TOKENS, compare_answer, index_of_pieces
+from desktop.jobs.served import (
+    COMPARED_TOKENS,
+    compare_answer,
+    ids_of_answer,
+    index_of_pieces,
+    wants_to_end,
+)
 from desktop.jobs.steps.gate import Gate
 from desktop.jobs.steps.prepare_text import HARD, READING, ROWS, TOKENS, ReadingFile, TokenLine
 from desktop.jobs.steps.score_base import room_for
@@ -41,7 +47,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Served:
-    """What the server did: its chats, our engine's ends for the same prompts, scored answers."""
+    """What the server did: its chats, how they ended beside our file, scored answers."""
 
     asked: list[Asked]
     endings: list[Stopping]
@@ -85,13 +91,15 @@ def _served(
         work.report(Progress(step=at + 1, steps=len(rows)))
     pieces = child.pieces()
     index = index_of_pieces(pieces)
-    ours = [child.greedy(item.context, CHAT_TOKENS) for item in asked]
     endings = [
         Stopping(
             server=item.answer.stop_reason,
-            engine="stop" if ids and ids[-1] in reading.end_tokens else "length",
+            engine="stop" if wants_to_end(
+                item.context, ids_of_answer(item.answer.logprobs, index), reading.end_tokens,
+                child.log_probs,
+            ) else "length",
         )
-        for item, ids in zip(asked, ours, strict=True)
+        for item in asked
     ]
     scored = [
         compare_answer(item.context, item.answer.logprobs, pieces, index, child.log_probs)

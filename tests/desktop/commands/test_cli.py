@@ -77,5 +77,5 @@ def test_progress_in_a_pipe_is_at_most_20_lines_a_stage(capsys):
         for step in range(1000):
             line.report(Progress(step=step, steps=1000))
     shown = capsys.readouterr().err.splitlines()
-    assert shown[:2] == ["export", "look [here]"]
+    assert shown[:2] == ["write the model", "look [here]"]
     assert len(shown) <= 23

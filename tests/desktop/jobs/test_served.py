@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from desktop.jobs.served import compare_answer, ids_of_answer, index_of_pieces
+from desktop.jobs.served import compare_answer, ids_of_answer, index_of_pieces, wants_to_end
 from desktop.ollama_api.replies import TokenLogProb
 
 PIECES = [b"a", b"b", b"c", b"c"]
@@ -37,6 +37,17 @@ def test_a_near_tie_on_both_sides_is_no_difference():
 
     row = compare_answer([7], [_token("b", -0.7, second=-0.9)], PIECES, INDEX, tie)
     assert row.first_choice_differs == 0
+
+
+def test_the_file_wants_to_end_only_where_that_is_clear():
+    def ends(lead):
+        row = np.array([1.0, 1.0 + lead, 0.0, 0.0], np.float32)
+        return lambda ids, start: np.tile(row, (len(ids) - start, 1))
+
+    assert wants_to_end([7], [0, 0], {1}, ends(1.5))
+    assert not wants_to_end([7], [0, 0], {1}, ends(0.03))
+    assert not wants_to_end([7], [0, 0], {2}, ends(1.5))
+    assert not wants_to_end([7], [], {1}, ends(1.5))
 
 
 def test_comparison_ends_at_a_token_whose_bytes_are_no_single_id():

@@ -27,12 +27,12 @@ def test_whole_changes_pass():
 def test_an_adapter_at_nine_tenths_of_its_strength_fails():
     proof = _judge(*[_change(retained=0.9)] * 3)
     assert proof.status == "failed"
-    assert proof.detail.startswith("retention of all 0.9 (at least 0.95, at most 1.05)")
+    assert proof.detail.startswith("share of the change kept 0.9 (at least 0.95, at most 1.05)")
 
 
 def test_one_weak_tensor_among_many_fails():
     proof = _judge(*[_change()] * 50, _change("blk.7.ffn_up.weight", retained=0.8))
-    assert proof.detail.startswith("worst retention (blk.7.ffn_up.weight) 0.8")
+    assert proof.detail.startswith("least well kept tensor (blk.7.ffn_up.weight) 0.8")
 
 
 def test_one_flipped_block_fails():

@@ -48,5 +48,11 @@ def test_a_chat_that_runs_on_fails_only_where_our_engine_stops():
     assert _judge("a", "a", endings=both_long).status == "passed"
 
 
+def test_what_is_wrong_beside_the_renders_does_not_lower_their_count():
+    proof = _judge("a", "a", stops=("</s>",), endings=[Stopping(server="length", engine="stop")])
+    assert proof.figure == 2
+    assert "1 of 1 rendered conversations equal" in proof.detail
+
+
 def test_no_chats_prove_nothing():
     assert _judge("a", "a", endings=[]).status == "failed"
