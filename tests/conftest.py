@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from platformdirs import user_data_path
 
 from tests.servers.private_ollama import PrivateOllama, private_ollama
 from tests.servers.starter import starter_gguf
@@ -45,6 +46,16 @@ sys.addaudithook(_only_loopback)
 @pytest.fixture(autouse=True)
 def _private_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TUNEDESK_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _untouched_settings() -> Iterator[None]:
+    """The folder of the person who runs the tests is as it was when they end."""
+    folder = user_data_path("tunedesk", appauthor=False)
+    before = sorted(folder.rglob("*")) if folder.exists() else None
+    yield
+    after = sorted(folder.rglob("*")) if folder.exists() else None
+    assert after == before, f"a test wrote into {folder}"
 
 
 @pytest.fixture(autouse=True)
