@@ -204,13 +204,21 @@ def _tiny(path: Path, architecture: str) -> Path:
     return path
 
 
+# A process that was started in the background (CI) inherits that Ctrl-C is ignored.
+_AS_IN_A_TERMINAL = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from desktop.cli import main; main()"
+)
+
+
 @pytest.mark.parametrize("stage", ["render", "score the base", "train"])
 def test_ctrl_c_ends_with_exit_code_3_and_keeps_what_was_finished(desk, mails, stage):
     train, held_out = mails
     name = f"stopped-{stage.split()[0]}"
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "desktop", "tune", "--model", MODEL, "--data", str(train),
-         "--held-out", str(held_out), "--name", name, "--home", str(desk.home), "--json"],
+        [sys.executable, "-P", "-c", _AS_IN_A_TERMINAL, "tune", "--model", MODEL, "--data",
+         str(train), "--held-out", str(held_out), "--name", name, "--home", str(desk.home),
+         "--json"],
         env=os.environ | {"OLLAMA_HOST": desk.server.url}, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
