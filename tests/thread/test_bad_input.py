@@ -14,6 +14,7 @@ import pytest
 from converters.gguf.header import ValueType
 from converters.gguf.tensor_types import TensorType
 from converters.gguf.writer import TensorPlan, encode_field, write_gguf
+from desktop.jobs.folder import JobFolder
 from tests.servers.private_ollama import call, with_model
 
 MODEL = "smollm2:135m"
@@ -230,7 +231,12 @@ def test_ctrl_c_ends_with_exit_code_3_and_keeps_what_was_finished(desk, mails, s
             break
     pressed = time.monotonic()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        out, err = process.communicate(timeout=60)
+    finally:  # a failure must not leave a training run behind
+        process.kill()
+        for folder in (desk.home / "jobs").glob(f"*-{name}"):
+            JobFolder(folder).ask_to_stop()
     assert process.returncode == 3, (out, err[-2000:])
     assert time.monotonic() - pressed < 20
     assert json.loads(out)["error"]["title"] == "Stopped."
