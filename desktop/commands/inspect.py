@@ -9,7 +9,7 @@ import typer
 from converters.gguf.header import read_header
 from desktop.commands.context import Context, Output
 from desktop.commands.live import LiveLine
-from desktop.commands.tune import columns_of, resolved_spec
+from desktop.commands.options import columns_of, resolved_spec
 from desktop.engine.child import EngineChild
 from desktop.jobs.data import Data, count_tokens, read_data, task_of
 from desktop.jobs.prepared import PreparedText, TextSource, prepare_text

@@ -10,7 +10,7 @@ import pytest
 from converters.events import Note, Progress, Stage
 from desktop.cli import COMMANDS
 from desktop.commands.live import LiveLine
-from desktop.commands.tune import columns_of, resolved_spec
+from desktop.commands.options import columns_of, resolved_spec
 
 
 def _run(*words: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
