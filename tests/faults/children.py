@@ -1,0 +1,51 @@
+"""The processes that the fault tests kill, fill up or cut off: one small piece of work each.
+
+`python -m tests.faults.children WORK FOLDER`. Each imports only what it needs: it is started
+hundreds of times.
+"""
+
+import sys
+from pathlib import Path
+
+
+def export(folder: Path) -> None:
+    """Export `base.gguf` + `adapter`, which lie beside the folder, into it."""
+    from converters.export import ExportPlan, export
+
+    source = folder.parent
+    plan = ExportPlan(source / "base.gguf", source / "adapter", folder / "out" / "model.gguf")
+    export(plan, lambda _: None, lambda: False)
+
+
+def journal(folder: Path) -> None:
+    """Continue the folder's journal by a few events of both kinds: durable and not."""
+    from converters.events import Checkpoint, Finished, Note
+    from desktop.jobs.journal import Journal
+
+    with Journal(folder / "events.jsonl") as lines:
+        lines.write(Note("info", "Continuing."))
+        lines.write(Checkpoint(10, "step-00000010", "0" * 64))
+        lines.write(Note("info", "x" * 9000))
+        lines.write(Finished("done"))
+
+
+def record(folder: Path) -> None:
+    """Replace the folder's record by a new one."""
+    from desktop.core.records import write_record
+    from tests.faults.example_record import NEW
+
+    write_record(folder / "record.json", NEW)
+
+
+def job(folder: Path) -> None:
+    """Make a job folder with its specification."""
+    from desktop.jobs.folder import create_job
+    from tests.faults.example_record import NEW
+
+    create_job(folder / "jobs", "new", NEW)
+
+
+WORK = {"export": export, "journal": journal, "record": record, "job": job}
+
+if __name__ == "__main__":
+    WORK[sys.argv[1]](Path(sys.argv[2]))
