@@ -45,7 +45,23 @@ def job(folder: Path) -> None:
     create_job(folder / "jobs", "new", NEW)
 
 
-WORK = {"export": export, "journal": journal, "record": record, "job": job}
+def checkpoint(folder: Path) -> None:
+    """Save the checkpoint of step 40."""
+    from tests.faults.checkpoint_files import save
+
+    save(folder / "checkpoints", 40)
+
+
+def recovery(folder: Path) -> None:
+    """Look for the newest checkpoint, which clears away what a killed save left."""
+    from finetune.checkpoints import newest_valid
+
+    newest_valid(folder / "checkpoints")
+
+
+WORK = {
+    work.__name__: work for work in (export, journal, record, job, checkpoint, recovery)
+}
 
 if __name__ == "__main__":
     WORK[sys.argv[1]](Path(sys.argv[2]))
