@@ -5,8 +5,9 @@ Without the fsyncs 20 of 20 renamed files were empty after a power loss (FACTS 0
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +22,7 @@ def staged_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     an earlier `path` stays as it was.
     """
     staged = path.with_name(path.name + STAGED_SUFFIX)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     descriptor = os.open(staged, os.O_RDWR | os.O_CREAT | os.O_TRUNC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -30,7 +31,8 @@ def staged_file(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
             os.fsync(file.fileno())
         staged.replace(path)
     except BaseException:
-        staged.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that is gone: what happened first is the news
+            staged.unlink(missing_ok=True)
         raise
     fsync_folder(path.parent)
 
@@ -55,11 +57,36 @@ def publish_folder(staged: Path, final: Path) -> None:
     fsync_folder(final.parent)
 
 
+def remove_staged(folder: Path) -> list[Path]:
+    """Remove what killed writers left anywhere below `folder`; the paths that were removed.
+
+    Only for a folder of ours in which nobody writes meanwhile: a job's folder, under its lock.
+    """
+    removed: list[Path] = []
+    for parent, folders, files in folder.walk():
+        for name in [name for name in folders if name.endswith(STAGED_SUFFIX)]:
+            folders.remove(name)  # not walked into
+            shutil.rmtree(parent / name)
+            removed.append(parent / name)
+        for name in [name for name in files if name.endswith(STAGED_SUFFIX)]:
+            (parent / name).unlink()
+            removed.append(parent / name)
+    return sorted(removed)
+
+
 def fsync_folder(folder: Path) -> None:
     """Make the names in `folder` durable. A no-op where folders cannot be opened (Windows)."""
     if os.name == "nt":
         return
     _fsync_path(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durably: a file is lost with the folder that holds it."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        fsync_folder(place.parent)
 
 
 def _fsync_path(path: Path) -> None:

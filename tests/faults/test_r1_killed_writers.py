@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from converters.durable_files import remove_staged
 from converters.events import Checkpoint, Note
 from converters.gguf.reader import GgufFile
 from desktop.core.records import read_record, write_record
@@ -51,6 +52,9 @@ def test_r1_a_killed_export_leaves_the_earlier_file_or_the_whole_new_one(
     renamed = [one.call.kind for one in killed].index("rename")
     assert left == [earlier] * (renamed + 1) + [whole] * (len(left) - renamed - 1)
     assert sum(bool(leftovers(one.folder)) for one in killed) >= 10, "killed while it was staged"
+    for one in killed[::2]:
+        remove_staged(one.folder)
+        assert not leftovers(one.folder), one.call
     for one in killed:
         run_child(_work("export")(one.folder))
         assert contents(one.folder) == {GGUF: whole}, one.call
