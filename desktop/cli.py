@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from desktop.commands.context import command
+from desktop.commands.context import alone_command, command
 
 COMMANDS = {
     "doctor": ("desktop.commands.doctor", "doctor"),
@@ -23,6 +23,12 @@ COMMANDS = {
     "chat": ("desktop.commands.chat", "chat"),
     "demo": ("desktop.commands.demo", "demo"),
 }
+GROUPS = {
+    "jobs": ("desktop.commands.jobs", "list_jobs", {
+        "list": "list_jobs", "show": "show", "follow": "follow", "stop": "stop",
+        "resume": "resume", "delete": "delete",
+    }),
+}
 
 
 def build_app(names: list[str]) -> typer.Typer:
@@ -33,6 +39,9 @@ def build_app(names: list[str]) -> typer.Typer:
     )
     app.callback()(_program)
     for name in names:
+        if name in GROUPS:
+            app.add_typer(_group(name), name=name)
+            continue
         module, function = COMMANDS[name]
         app.command(name)(command(getattr(importlib.import_module(module), function)))
     return app
@@ -40,8 +49,21 @@ def build_app(names: list[str]) -> typer.Typer:
 
 def main() -> None:
     """Entry point: only the command that is called is imported, all of them for help."""
-    called = [word for word in sys.argv[1:2] if word in COMMANDS]
-    build_app(called or list(COMMANDS))(prog_name="tunedesk")
+    known = [*COMMANDS, *GROUPS]
+    called = [word for word in sys.argv[1:2] if word in known]
+    build_app(called or known)(prog_name="tunedesk")
+
+
+def _group(name: str) -> typer.Typer:
+    """Commands of one word below another; the word alone is the group's first one."""
+    path, default, functions = GROUPS[name]
+    module = importlib.import_module(path)
+    alone = getattr(module, default)
+    group = typer.Typer(invoke_without_command=True, help=alone.__doc__)
+    group.callback()(alone_command(alone))
+    for word, function in functions.items():
+        group.command(word)(command(getattr(module, function)))
+    return group
 
 
 def _program() -> None:

@@ -85,6 +85,25 @@ def command(function: Command) -> Callable[..., None]:
     return wrapper
 
 
+def alone_command(function: Command) -> Callable[..., None]:
+    """The same for a group's word without a further one; it does nothing before a further one."""
+    wrapped = command(function)
+
+    @functools.wraps(wrapped)
+    def alone(ctx: typer.Context, **options: Any) -> None:
+        if ctx.invoked_subcommand is None:
+            wrapped(**options)
+
+    own = inspect.signature(wrapped).parameters.values()
+    context = inspect.Parameter(
+        "ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+    )
+    alone.__signature__ = inspect.Signature([context, *own])  # pyright: ignore[reportAttributeAccessIssue]
+    alone.__annotations__ = {p.name: p.annotation for p in (context, *own)}
+    del alone.__wrapped__  # typer would read the inner signature
+    return alone
+
+
 def _run(
     function: Command, as_json: bool, home: Path | None, ollama: str | None,
     engine: EngineChoice, own: dict[str, Any],

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from converters.durable_files import write_bytes, write_json
 from converters.errors import UserError
+from desktop.core.held_lock import is_held
 from desktop.core.records import Record
 
 
@@ -63,18 +64,55 @@ class JobFolder:
         """The path of one artefact by its name."""
         return self.artefacts / name
 
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoints of the training, by step number."""
+        return self.artefacts / "checkpoints"
+
+    @property
+    def steps(self) -> Path:
+        """Records of the finished steps, which a later run reuses."""
+        return self.root / "steps"
+
+    @property
+    def relief(self) -> Path:
+        """What the person accepted after the memory ran out; absent before."""
+        return self.root / "relief.json"
+
+    @property
+    def offer(self) -> Path:
+        """What the job offers after the memory ran out; absent otherwise."""
+        return self.root / "offer.json"
+
+    @property
+    def reserve(self) -> Path:
+        """Room for the last words on a full disk."""
+        return self.root / "reserve"
+
+    @property
+    def ticket(self) -> Path:
+        """The job's place in the queue; absent once its turn came."""
+        return self.root / "ticket"
+
     def lock(self) -> FileLock:
         """Held while a worker is alive; freed by the system when it dies."""
         return FileLock(self.root / "lock")
 
     def is_alive(self) -> bool:
-        """Whether a worker holds the lock."""
-        lock = self.lock()
+        """Whether a worker holds the lock. Asking never takes the lock from one that starts."""
+        return is_held(self.root / "lock")
+
+    def pid(self) -> int | None:
+        """The worker's process number while it is alive."""
         try:
-            with lock.acquire(timeout=0):
-                return False
-        except Timeout:
-            return True
+            number = int((self.root / "pid").read_text())
+        except (OSError, ValueError):
+            return None
+        return number if self.is_alive() else None
+
+    def write_pid(self, pid: int) -> None:
+        """Note the number of the process that holds the lock."""
+        write_bytes(self.root / "pid", str(pid).encode())
 
     def ask_to_stop(self, reason: str = "user") -> None:
         """Ask the worker to stop; it answers within one step."""
@@ -110,7 +148,12 @@ def open_job(jobs: Path, job_id: str) -> JobFolder:
         return JobFolder(jobs / job_id)
     known = sorted(path.name for path in jobs.glob("*") if (path / "spec.json").is_file())
     listed = "Known jobs: " + ", ".join(known[-5:]) + "." if known else "There are no jobs yet."
-    raise UserError(f'There is no job "{job_id}".', listed, "Use the id that `tune` printed.")
+    if re.fullmatch(r"[\w.-]+", job_id) and (jobs / job_id).is_dir():
+        raise UserError(
+            f'The folder of the job "{job_id}" is damaged.', f"{jobs / job_id} has no spec.json.",
+            "It cannot be continued. `tunedesk jobs delete` removes what is left of it.",
+        )
+    raise UserError(f'There is no job "{job_id}".', listed, "`tunedesk jobs` lists all of them.")
 
 
 def slug(name: str) -> str:

@@ -3,10 +3,12 @@
 A line counts once its newline is there: a writer that was killed leaves at most half a line.
 """
 
+import errno
 import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +16,7 @@ from typing import Self
 from converters.events import Checkpoint, Event, Failed, Finished, from_payload, kind_of, to_payload
 
 VERSION = 1
-MAX_LINE_BYTES = 64 * 1024
+MAX_LINE_BYTES = TAIL_BYTES = 64 * 1024
 _DURABLE = (Checkpoint, Failed, Finished)
 
 
@@ -32,10 +34,9 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Continue `path` after its last whole line; half a line of a killed writer is cut off."""
-        self._sequence, whole = _resume_point(path)
-        self._file = path.open("r+b" if path.exists() else "w+b")
-        self._file.truncate(whole)
-        self._file.seek(whole)
+        self._sequence, self._whole = _resume_point(path)
+        self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self._cut()
 
     def __enter__(self) -> Self:
         return self
@@ -47,17 +48,35 @@ class Journal:
         self._file.close()
 
     def write(self, event: Event) -> None:
-        """Append one event, in one write; ends and checkpoints are on disk when this returns."""
+        """Append one event, in one write; ends and checkpoints are on disk when this returns.
+
+        Raises OSError, on a full disk for example; the journal is then as before.
+        """
+        line = _line(self._sequence + 1, event)
+        try:
+            self._append(line)
+        except OSError:
+            self._cut()
+            raise
         self._sequence += 1
-        line = _line(self._sequence, event)
-        self._file.write(line)
-        self._file.flush()
+        self._whole += len(line)
         if isinstance(event, _DURABLE):
             os.fsync(self._file.fileno())
 
+    def _append(self, line: bytes) -> None:
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file.name))
 
-def read_entries(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
-    """Whole lines from byte `offset` on, and the offset to go on from.
+    def _cut(self) -> None:
+        """Back to the last whole line."""
+        self._file.truncate(self._whole)
+        self._file.seek(self._whole)
+
+
+def read_entries(
+    path: Path, offset: int = 0, limit: int | None = None
+) -> tuple[list[Entry], int]:
+    """Whole lines from byte `offset` on, at most `limit`, and the offset to go on from.
 
     Lines of a kind that this version does not know, and damaged ones, are passed over.
     """
@@ -65,10 +84,18 @@ def read_entries(path: Path, offset: int = 0) -> tuple[list[Entry], int]:
         return [], offset
     with path.open("rb") as file:
         file.seek(offset)
-        data = file.read()
+        data = file.read() if limit is None else b"".join(islice(file, limit))
     whole = data[: data.rfind(b"\n") + 1]
-    entries = [entry for line in whole.splitlines() if (entry := _parse(line))]
+    # Not splitlines: a damaged line may hold any byte, and only \n ends one.
+    entries = [entry for line in whole.split(b"\n") if (entry := _parse(line))]
     return entries, offset + len(whole)
+
+
+def read_tail(path: Path) -> list[Entry]:
+    """The whole lines of the last 64 KiB: enough to tell what a job is doing now."""
+    start = max(0, path.stat().st_size - TAIL_BYTES) if path.exists() else 0
+    entries, _ = read_entries(path, start)  # the half line at the start is no JSON: passed over
+    return entries
 
 
 def _line(sequence: int, event: Event) -> bytes:
@@ -100,5 +127,6 @@ def _parse(line: bytes) -> Entry | None:
 
 
 def _resume_point(path: Path) -> tuple[int, int]:
+    """The last sequence number and the end of the last whole line."""
     entries, whole = read_entries(path)
-    return (entries[-1].sequence if entries else 0), whole
+    return max((entry.sequence for entry in entries), default=0), whole

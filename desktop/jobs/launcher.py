@@ -1,4 +1,4 @@
-"""Starts a job's worker in a session of its own and follows its journal from this process."""
+"""Starts a job's worker in a session of its own and follows a job's journal from this process."""
 
 import os
 import subprocess
@@ -8,33 +8,56 @@ from collections.abc import Callable
 
 from converters.errors import UserError
 from desktop.jobs import worker
+from desktop.jobs.failures import interrupted
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.journal import read_entries
-from desktop.jobs.progress import JobView, reduce
+from desktop.jobs.progress import JobView, reduce, where
 
 POLL_S = 0.1
+LOCKED_WITHIN_S = 10.0
 _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL")
 OnView = Callable[[JobView], None]
+Poll = Callable[[], int | None]
+"""The exit code of a worker that ended, None while it runs."""
 
 
 def run(folder: JobFolder, action: str, on_view: OnView) -> int:
-    """Start the worker and follow it to its end; the worker's exit code. Raises as `follow`."""
-    earlier = folder.events.stat().st_size if folder.events.exists() else 0
-    folder.stop.unlink(missing_ok=True)  # an earlier run's
-    return follow(folder, start(folder, action), on_view, earlier)
+    """Start the worker and follow it to its end; the worker's exit code. Raises as `follow`.
+
+    The first Ctrl-C asks the job to stop (it keeps a checkpoint), the second ends it at once.
+    """
+    offset, output_start = _size(folder.events), _size(folder.output_log)
+    process = start(folder, action)
+    presses = 0
+    while True:
+        try:
+            return follow(folder, on_view, offset, process.poll, output_start)
+        except KeyboardInterrupt:
+            presses += 1
+            folder.ask_to_stop()
+            if presses > 1:
+                process.kill()
+                process.wait()
+                return worker.STOPPED
 
 
 def start(folder: JobFolder, action: str = "tune") -> subprocess.Popen[bytes]:
-    """Start the worker; it does not end with this process or its terminal.
+    """Start the worker and return once it holds the job's lock (or has ended).
 
-    -P: a folder named `desktop` where the person stands must not be taken for ours.
+    It does not end with this process or its terminal. -P: a folder named `desktop` where the
+    person stands must not be taken for ours.
     """
+    folder.stop.unlink(missing_ok=True)  # an earlier run's
     with folder.output_log.open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "desktop.jobs.worker", str(folder.root), action],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True, env=worker_environment(dict(os.environ)),
         )
+    deadline = time.monotonic() + LOCKED_WITHIN_S
+    while process.poll() is None and folder.pid() != process.pid and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process
 
 
 def worker_environment(environment: dict[str, str]) -> dict[str, str]:
@@ -53,43 +76,45 @@ def worker_environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 def follow(
-    folder: JobFolder, process: subprocess.Popen[bytes], on_view: OnView, offset: int = 0
+    folder: JobFolder, on_view: OnView, offset: int = 0, poll: Poll | None = None,
+    output_start: int = 0,
 ) -> int:
     """Show the job, from byte `offset` of its journal on, until its end; the exit code.
 
-    The first Ctrl-C asks the job to stop (it keeps its adapter), the second ends it at once.
-    Raises UserError for a known failure, a fault of the program, or a worker that was killed.
+    poll: of the worker where this process started it; else the job's lock tells. output_start:
+    where this run's part of output.log begins. Raises UserError for a known failure, a fault of
+    the program, or a worker that was killed. Ctrl-C is the caller's.
     """
-    view, presses = JobView(), 0
+    view = JobView()
     while True:
-        try:
-            ended = process.poll() is not None
-            entries, offset = read_entries(folder.events, offset)
-            for entry in entries:
-                view = reduce(view, entry.event)
-            if entries:
-                on_view(view)
-            if ended and presses > 1:
-                return worker.STOPPED
-            if ended:
-                return _outcome(folder, process.returncode, view)
-            time.sleep(POLL_S)
-        except KeyboardInterrupt:
-            presses += 1
-            folder.ask_to_stop()
-            if presses > 1:
-                process.kill()
+        code = poll() if poll else None
+        has_ended = code is not None if poll else not folder.is_alive()
+        entries, offset = read_entries(folder.events, offset)
+        for entry in entries:
+            view = reduce(view, entry.event)
+        if entries:
+            on_view(view)
+        if has_ended:
+            return _outcome(folder, view, code, output_start)
+        time.sleep(POLL_S)
 
 
-def _outcome(folder: JobFolder, code: int, view: JobView) -> int:
-    if code in (worker.DONE, worker.STOPPED, worker.PROOF_FAILED):
-        return code
-    if view.failure is not None and code in (worker.USER_ERROR, worker.FAULT):
-        raise UserError(*view.failure)
+def _outcome(folder: JobFolder, view: JobView, code: int | None, output_start: int) -> int:
     if code == worker.ALREADY_RUNNING:
-        raise UserError(f'The job "{folder.id}" is already running.', "", "Wait for its end.")
-    raise UserError(
-        f"The job was interrupted at step {view.step} of {view.stage or 'its start'}.",
-        f"Its process ended with code {code}; finished files in {folder.artefacts} are kept.",
-        f"The last lines of {folder.output_log} may say why.",
-    )
+        raise UserError(
+            f'The job "{folder.id}" is already running.', "",
+            f"`tunedesk jobs follow {folder.id}` shows it.",
+        )
+    if view.failure is not None and view.status == "failed":
+        raise UserError(*view.failure)
+    ends = {"done": worker.DONE, "stopped": worker.STOPPED, "failed": worker.PROOF_FAILED}
+    if view.status in ends:
+        return ends[view.status]
+    raise interrupted(folder.id, where(view), folder.output_log, output_start, code)
+
+
+def _size(path: os.PathLike[str]) -> int:
+    try:
+        return os.stat(path).st_size  # noqa: PTH116
+    except FileNotFoundError:
+        return 0

@@ -18,6 +18,7 @@ from converters.events import (
 
 COUNTED_STEPS = 100_000
 STAGE_TEXTS = {
+    "queue": "wait for the job before it",
     "render": "prepare the rows",
     "export": "write the model",
     "compare": "compare the file with the training",
@@ -60,7 +61,7 @@ def reduce(view: JobView, event: Event) -> JobView:
         case Progress():
             return _progressed(view, event)
         case Evaluated(step, held_out_loss):
-            return replace(view, held_out=(*view.held_out, (step, held_out_loss)))
+            return replace(view, held_out=_continued(view.held_out, step, held_out_loss))
         case Sample(step, prompt, text):
             return replace(view, samples=(*view.samples, (step, prompt, text)))
         case Checkpoint(step):
@@ -74,12 +75,24 @@ def reduce(view: JobView, event: Event) -> JobView:
 
 
 def _progressed(view: JobView, event: Progress) -> JobView:
-    losses = view.losses if event.loss is None else (*view.losses, (event.step, event.loss))
+    losses = view.losses
+    if event.loss is not None:
+        losses = _continued(losses, event.step, event.loss)
     return replace(
         view, step=event.step, steps=event.steps, loss=event.loss, losses=losses,
         tokens_per_s=event.tokens_per_s, remaining_s=event.remaining_s,
         memory_bytes=event.memory_bytes,
     )
+
+
+def _continued(
+    points: tuple[tuple[int, float], ...], step: int, value: float
+) -> tuple[tuple[int, float], ...]:
+    """The curve with one more point. A resumed run repeats the steps after its checkpoint: the
+    points that it makes anew take the place of those from before."""
+    while points and points[-1][0] >= step:
+        points = points[:-1]
+    return (*points, (step, value))
 
 
 def line_of(view: JobView) -> str:
@@ -98,6 +111,14 @@ def line_of(view: JobView) -> str:
     if view.memory_bytes:
         parts.append(f"{view.memory_bytes / 1e9:.1f} GB")
     return "  ".join(parts)
+
+
+def where(view: JobView) -> str:
+    """The place a job has reached, for a sentence: `step 7 of 75 (train)`."""
+    stage = STAGE_TEXTS.get(view.stage, view.stage)
+    if view.steps and view.steps <= COUNTED_STEPS:
+        return f"step {view.step} of {view.steps} ({stage})"
+    return f'"{stage}"' if stage else "its start"
 
 
 def duration(seconds: float) -> str:

@@ -4,6 +4,9 @@ It outlives the window and the terminal; everything it has to say goes into the 
 stray print into output.log (its standard output and error, as the launcher opened them).
 """
 
+import errno
+import faulthandler
+import os
 import signal
 import sys
 import traceback
@@ -13,11 +16,16 @@ from pathlib import Path
 from filelock import Timeout
 
 from converters.errors import Stopped, UserError
-from converters.events import Failed, Finished, Report, ShouldStop
+from converters.events import Event, Failed, Finished, Report, ShouldStop
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.journal import Journal
+from desktop.jobs.slot import slot
 
 DONE, USER_ERROR, STOPPED, PROOF_FAILED, FAULT, ALREADY_RUNNING = 0, 1, 3, 4, 70, 75
+LOCK_S = 1.0
+RESERVE_BYTES = 64 * 1024
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_GONE = (errno.ENOENT, errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.EROFS)
 Action = Callable[[JobFolder, Report, ShouldStop], int]
 
 
@@ -25,9 +33,12 @@ def main(arguments: list[str]) -> int:
     """Do the action (`tune` or `verify`) in the job folder; the exit code tells how it ended."""
     folder = JobFolder(Path(arguments[0]))
     action = arguments[1] if len(arguments) > 1 else "tune"
+    faulthandler.enable()  # a crash of a native library names itself in output.log
     try:
-        with folder.lock().acquire(timeout=0), Journal(folder.events) as journal:
-            return _guarded(action, folder, journal.write)
+        with folder.lock().acquire(timeout=LOCK_S), Journal(folder.events) as journal:
+            folder.write_pid(os.getpid())
+            folder.reserve.write_bytes(bytes(RESERVE_BYTES))
+            return _guarded(action, folder, _with_reserve(journal, folder))
     except Timeout:
         return ALREADY_RUNNING
 
@@ -41,24 +52,68 @@ def _action(name: str) -> Action:
 def _guarded(action: str, folder: JobFolder, report: Report) -> int:
     """Translate the end of the work into the journal's last events and an exit code."""
     try:
-        code = _action(action)(folder, report, _stop_asked(folder))
+        should_stop = _stop_asked(folder)
+        with slot(folder, report, should_stop):
+            code = _action(action)(folder, report, should_stop)
     except Stopped:
         report(Finished("stopped"))
         return STOPPED
     except UserError as error:
-        report(Failed(error.title, error.detail, error.hint))
-        report(Finished("failed"))
-        return USER_ERROR
+        return _failed(report, error, USER_ERROR)
+    except OSError as error:
+        traceback.print_exc()
+        return _failed(report, _of_the_disk(error, folder), USER_ERROR)
     except Exception as error:
         traceback.print_exc()
-        report(Failed(
+        fault = UserError(
             "The program has a fault.", f"{type(error).__name__}: {error}",
             f"The details are in {folder.output_log}; please report them.",
-        ))
-        report(Finished("failed"))
-        return FAULT
+        )
+        return _failed(report, fault, FAULT)
     report(Finished("done" if code == DONE else "failed"))
     return code
+
+
+def _with_reserve(journal: Journal, folder: JobFolder) -> Report:
+    """Last words are written even on a full disk: the reserve makes room for them."""
+
+    def write(event: Event) -> None:
+        try:
+            journal.write(event)
+        except OSError:
+            if not isinstance(event, Failed | Finished):
+                raise
+            folder.reserve.unlink(missing_ok=True)
+            journal.write(event)
+
+    return write
+
+
+def _failed(report: Report, error: UserError, code: int) -> int:
+    report(Failed(error.title, error.detail, error.hint))
+    report(Finished("failed"))
+    return code
+
+
+def _of_the_disk(error: OSError, folder: JobFolder) -> UserError:
+    """What the system said about a file, in words; F6 and F36."""
+    path = error.filename or folder.root
+    resume = f"then go on with `tunedesk jobs resume {folder.id}`."
+    if error.errno in _DISK_FULL:
+        return UserError(
+            "Paused: the disk is full.",
+            f"{path} could not be written. Everything up to the last checkpoint is kept.",
+            f"Free some space, {resume}",
+        )
+    if error.errno in _GONE and not folder.spec.exists():
+        return UserError(
+            "Paused: the folder of the job is gone.",
+            f"{folder.root} cannot be reached: was its disk removed?", f"Mount it again, {resume}",
+        )
+    return UserError(
+        "Paused: a file could not be read or written.", f"{path}: {error.strerror or error}.",
+        f"Look at its disk, {resume}",
+    )
 
 
 def _stop_asked(folder: JobFolder) -> ShouldStop:

@@ -92,6 +92,10 @@ class BuiltinEngine:
             linked=added.gguf.samefile(model.gguf),
         )
 
+    async def holds(self, name: str, sha256: str) -> bool:
+        """See `Serving.holds`."""
+        return self._store.exists(name) and self._store.find(name).sha256 == sha256
+
     async def promote(self, unproven: str, name: str) -> None:
         """See `Serving.promote`."""
         self._store.promote(name)

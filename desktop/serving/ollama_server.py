@@ -7,11 +7,13 @@ from converters.events import ShouldStop
 from desktop.jobs.spec import BaseFile, Engine
 from desktop.ollama_api import publish
 from desktop.ollama_api.client import OllamaClient
-from desktop.ollama_api.errors import OllamaNotRunning
+from desktop.ollama_api.errors import ModelNotFound, OllamaNotRunning
 from desktop.ollama_api.inherit import Inheritance, inherit, inheritance_of
 from desktop.ollama_api.replies import ChatAnswer, Tag
 from desktop.ollama_api.store import locate_store, model_file
+from desktop.ollama_api.versions import behaviour
 from desktop.serving.protocol import Chat, HeldModel, NewModel, OnBytes, StoredModel
+from desktop.serving.templateless import TemplatelessModels
 
 KEEP_LOADED = "10m"
 TOP_LOGPROBS = 20
@@ -26,6 +28,8 @@ class OllamaServer:
         self._client = client
         self.host = client.url
         self.version = version
+        self._server = behaviour(version)
+        self._templateless = TemplatelessModels(client, self._server)
 
     async def held(self) -> list[HeldModel]:
         """See `Serving.held`."""
@@ -46,7 +50,8 @@ class OllamaServer:
 
     async def inherit(self, name: str) -> Inheritance:
         """See `Serving.inherit`."""
-        return await inherit(self._client, name)
+        found = await inherit(self._client, name, self._server)
+        return await self._templateless.completed(found)
 
     async def require_free_name(self, name: str, *, replace: bool) -> None:
         """See `Serving.require_free_name`."""
@@ -54,7 +59,8 @@ class OllamaServer:
 
     async def render(self, name: str, messages: Chat, think: bool | None) -> str:
         """See `Serving.render`."""
-        return await self._client.render(
+        own = await self._templateless.render(name, messages)
+        return own if own is not None else await self._client.render(
             name, messages, think=think, keep_alive=KEEP_LOADED
         )
 
@@ -63,8 +69,9 @@ class OllamaServer:
     ) -> StoredModel:
         """See `Serving.create`."""
         name = model.name if model.is_proven else publish.unproven_name(model.name)
+        inheritance = self._templateless.in_words_of_server(model.inheritance, model.gguf)
         published = await publish.publish(
-            self._client, model.gguf, model.sha256, name, model.inheritance,
+            self._client, model.gguf, model.sha256, name, inheritance,
             context_length=model.context_length, store=await locate_store(self._client),
             on_progress=on_bytes, should_stop=should_stop,
         )
@@ -73,6 +80,14 @@ class OllamaServer:
             linked=published.linked, notes=published.notes,
             orphans=tuple((orphan.digest, orphan.n_bytes) for orphan in published.orphans),
         )
+
+    async def holds(self, name: str, sha256: str) -> bool:
+        """See `Serving.holds`."""
+        try:
+            shown = await self._client.show(name)
+        except ModelNotFound:
+            return False
+        return f"sha256-{sha256}" in shown.modelfile
 
     async def promote(self, unproven: str, name: str) -> None:
         """See `Serving.promote`."""
@@ -94,7 +109,8 @@ class OllamaServer:
 
     async def stops(self, name: str) -> tuple[str, ...]:
         """See `Serving.stops`."""
-        return inheritance_of(await self._client.show(name, verbose=True)).stops
+        shown = await self._client.show(name, verbose=True)
+        return inheritance_of(shown, self._server).stops
 
     async def close(self) -> None:
         """See `Serving.close`."""

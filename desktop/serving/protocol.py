@@ -90,6 +90,10 @@ class Serving(Protocol):
         """Create the model, compare what was stored, tell what was left over."""
         ...
 
+    async def holds(self, name: str, sha256: str) -> bool:
+        """Whether it has a model `name` whose file has this SHA-256."""
+        ...
+
     async def promote(self, unproven: str, name: str) -> None:
         """Give a proven model its real name."""
         ...

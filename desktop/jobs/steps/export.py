@@ -6,7 +6,7 @@ from converters.events import Note, Stage
 from converters.export import Exported, ExportPlan, export
 from converters.gguf.header import ValueType
 from converters.gguf.writer import Field, encode_field
-from desktop.jobs.steps.gate import ADAPTER_GGUF, Gate, examine
+from desktop.jobs.steps.gate import ADAPTER_GGUF, Gate, examine, write_gate
 from desktop.jobs.work import Work
 from desktop.ollama_api.inherit import Inheritance
 from desktop.ollama_api.templates import template_plan
@@ -15,8 +15,8 @@ EXPORT = "export.json"
 JINJA_KEY = "tokenizer.chat_template"
 
 
-def export_step(work: Work, inheritance: Inheritance) -> Gate:
-    """Write `model.gguf`, the adapter as a GGUF and `export.json`; the last file's gate.
+def export_step(work: Work, inheritance: Inheritance) -> None:
+    """Write `model.gguf`, the adapter as a GGUF, `export.json` and the last file's `gate.json`.
 
     With the type `auto` a file that fails the gate is written again in the next larger types, and
     that is said; if the largest fails too, the last file stands with its failed figures.
@@ -25,13 +25,13 @@ def export_step(work: Work, inheritance: Inheritance) -> Gate:
     write_gguf_adapter(work.folder.artefact(ADAPTER_GGUF), adapter, work.base)
     level = 0
     while True:
-        with work.timed("export"):
-            exported = _export(work, level, template_fields(inheritance))
+        exported = _export(work, level, template_fields(inheritance))
         with work.timed("compare"):
             gate = examine(work, exported.gguf)
         if gate.passes or not exported.next_level_exists:
             write_json(work.folder.artefact(EXPORT), exported.as_json())
-            return gate
+            write_gate(work.folder, gate)
+            return
         work.report(Note("warning", (
             f"The file failed its comparison ({_first_failure(gate)}); it is written again in the "
             "next larger types."

@@ -1,6 +1,8 @@
 """Step "score the result": scores after, drift, the result that `tune` prints, the manifest."""
 
 import json
+import time
+from collections.abc import Mapping
 
 import resources
 from converters.durable_files import write_json
@@ -31,14 +33,19 @@ from desktop.ollama_api.names import unproven_name
 from desktop.proof.report import ProofReport
 
 
-def finish_step(work: Work, gate: Gate, proof: ProofReport) -> None:
-    """Write `scores.json`, `result.json` and, last, `manifest.json`."""
+def finish_step(
+    work: Work, gate: Gate, proof: ProofReport, earlier_seconds: Mapping[str, float]
+) -> None:
+    """Write `scores.json`, `result.json` and, last, `manifest.json`.
+
+    earlier_seconds: wall time of the finished steps, also of those that an earlier run did.
+    """
     work.report(Stage("score the result"))
     reading = read_record(work.folder.artefact(READING), ReadingFile)
     texts = general_texts()
     room = room_for(token_rows_of(work, "held_out"), more=1024)
+    started = time.monotonic()
     with (
-        work.timed("score the result"),
         two_children(work, work.folder.gguf, room) as tuned,
         EngineChild(work.job.base.path, n_ctx=room, log=work.engine_log) as base,
     ):
@@ -48,7 +55,9 @@ def finish_step(work: Work, gate: Gate, proof: ProofReport) -> None:
     base_score = read_record(work.folder.artefact(BASE_SCORE), BaseScore)
     scores = _scores(gate, base_score, written)
     write_json(work.folder.artefact(SCORES), scores.model_dump(mode="json"))
-    result = _result(work, scores, Drift(kl=kl, texts=len(texts)), proof)
+    took = round(time.monotonic() - started, 2)
+    seconds = {**earlier_seconds, **work.seconds, "score the result": took}
+    result = _result(work, scores, Drift(kl=kl, texts=len(texts)), proof, seconds)
     write_json(work.folder.artefact(RESULT), result.model_dump(mode="json"))
     write_manifest(work.folder)
 
@@ -76,7 +85,7 @@ def _scores(gate: Gate, base: BaseScore, written: WrittenScore | None) -> Scores
 
 
 def _result(
-    work: Work, scores: Scores, changed: Drift, proof: ProofReport
+    work: Work, scores: Scores, changed: Drift, proof: ProofReport, seconds: dict[str, float]
 ) -> TuneResult:
     train = read_record(work.folder.artefact(TRAIN), TrainFigures)
     exported = json.loads(work.folder.artefact(EXPORT).read_bytes())
@@ -90,6 +99,6 @@ def _result(
         ),
         score=scores.score, drift=changed, proof=proof,
         bytes=Bytes(base=read_header(work.job.base.path).file_bytes, model=exported["bytes"]),
-        seconds=dict(work.seconds),
+        seconds=seconds,
     )
 

@@ -1,15 +1,21 @@
 """The gate of an exported file: everything that can be proven without a server."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from converters.durable_files import write_json
+from converters.errors import UserError
 from converters.events import Stage
 from converters.expand import expand_to_f32
 from converters.gguf.reader import GgufFile
 from desktop.core.records import read_record
 from desktop.engine.child import EngineChild
+from desktop.jobs.folder import JobFolder
 from desktop.jobs.parity import Engines, RowFigures, collect, rows_to_compare
 from desktop.jobs.scoring import Ask
 from desktop.jobs.steps.change import FileChange, file_change
@@ -22,7 +28,7 @@ from desktop.proof.logits import ServedRow, judge_logits
 from desktop.proof.report import Proof
 from finetune.data.segments import TokenRow
 
-ADAPTER_GGUF = "adapter.gguf"
+ADAPTER_GGUF, GATE = "adapter.gguf", "gate.json"
 EXPANDED_BELOW_PARAMETERS = 500_000_000
 
 
@@ -61,6 +67,22 @@ class Gate:
     def passes(self) -> bool:
         """Whether no proof of the gate failed."""
         return "failed" not in (self.logits(None).status, self.delta().status)
+
+
+def write_gate(folder: JobFolder, gate: Gate) -> None:
+    """Write `gate.json`, from which a later run goes on without comparing again."""
+    write_json(folder.artefact(GATE), TypeAdapter(Gate).dump_python(gate))
+
+
+def read_gate(folder: JobFolder) -> Gate:
+    """Read `gate.json`. Raises UserError if it is damaged."""
+    try:
+        return TypeAdapter(Gate).validate_python(json.loads(folder.artefact(GATE).read_bytes()))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            "The job's file gate.json cannot be used.", str(error).splitlines()[0],
+            "Resume the job: the export is compared again.",
+        ) from error
 
 
 def examine(work: Work, gguf: Path) -> Gate:

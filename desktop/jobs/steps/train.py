@@ -1,6 +1,5 @@
 """Step "train": the adapter, from the rows that were rendered."""
 
-import shutil
 from dataclasses import asdict
 
 from converters.errors import Stopped
@@ -34,12 +33,10 @@ def train_step(work: Work) -> None:
     work.report(Stage("train"))
     rows = token_rows_of(work, "train")
     held_out = token_rows_of(work, "held_out")
-    shutil.rmtree(work.folder.adapter, ignore_errors=True)
     # A model that Ollama keeps loaded takes the memory that the training needs.
     work.wait(work.serving.release(work.job.base.model))
-    result = train.run(
-        _spec(work), rows, held_out, work.folder.adapter, work.report, work.should_stop
-    )
+    folders = train.TrainFolders(work.folder.adapter, work.folder.artefact("checkpoints"))
+    result = train.run(_spec(work), rows, held_out, folders, work.report, work.should_stop)
     figures = {name: value for name, value in asdict(result).items()
                if name in TrainFigures.model_fields}
     write_record(work.folder.artefact(TRAIN), TrainFigures.model_validate(figures))

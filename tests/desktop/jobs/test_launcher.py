@@ -52,10 +52,20 @@ def test_f3_a_killed_worker_is_said_to_be_interrupted_at_its_step(tmp_path):
     os.kill(sleeper.pid, signal.SIGKILL)
     started = time.monotonic()
     with pytest.raises(UserError) as caught:
-        launcher.follow(folder, sleeper, lambda _: None)
+        launcher.follow(folder, lambda _: None, poll=sleeper.poll)
     assert time.monotonic() - started < 2
-    assert caught.value.title == "The job was interrupted at step 7 of train."
+    assert caught.value.title == "The job was interrupted at step 7 of 75 (train)."
     assert "code -9" in caught.value.detail
+    assert f"tunedesk jobs resume {folder.id}" in caught.value.hint
+
+
+def test_following_from_elsewhere_sees_by_the_lock_that_the_worker_died(tmp_path):
+    folder = _folder(tmp_path)
+    with Journal(folder.events) as journal:
+        journal.write(Stage("render"))
+    with pytest.raises(UserError) as caught:
+        launcher.follow(folder, lambda _: None)
+    assert caught.value.title == 'The job was interrupted at "prepare the rows".'
 
 
 def test_a_fault_of_the_program_is_written_down_with_its_trace(tmp_path):
@@ -63,7 +73,7 @@ def test_a_fault_of_the_program_is_written_down_with_its_trace(tmp_path):
     with Journal(folder.events) as journal:
         code = worker._guarded("no such action", folder, journal.write)
     entries, _ = read_entries(folder.events)
-    failed = entries[0].event
+    failed = entries[-2].event
     assert code == worker.FAULT
     assert isinstance(failed, Failed)
     assert failed.detail.startswith("KeyError")

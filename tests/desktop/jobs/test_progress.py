@@ -3,7 +3,7 @@
 from functools import reduce as fold
 
 from converters.events import Evaluated, Failed, Finished, Progress, Stage, Started
-from desktop.jobs.progress import JobView, duration, line_of, reduce
+from desktop.jobs.progress import JobView, duration, line_of, reduce, where
 
 
 def _view(*events):
@@ -48,3 +48,19 @@ def test_durations():
     assert [duration(s) for s in (0.4, 59, 60, 3599, 3600, 7500)] == [
         "0 s", "59 s", "1 min 00 s", "59 min 59 s", "1 h 00 min", "2 h 05 min",
     ]
+
+
+def test_a_resumed_run_draws_its_repeated_steps_once():
+    view = _view(
+        Started({}), Stage("train"), Progress(1, 9, loss=3.0), Evaluated(1, 2.5),
+        Progress(2, 9, loss=2.0), Progress(3, 9, loss=1.0), Evaluated(3, 1.5),
+        Started({}), Stage("train"), Progress(2, 9, loss=2.0), Progress(3, 9, loss=1.0),
+    )
+    assert view.losses == ((1, 3.0), (2, 2.0), (3, 1.0))
+    assert view.held_out == ((1, 2.5), (3, 1.5))
+
+
+def test_the_place_of_a_job_in_words():
+    assert where(_view(Stage("train"), Progress(7, 75))) == "step 7 of 75 (train)"
+    assert where(_view(Stage("export"), Progress(10**6, 10**8))) == '"write the model"'
+    assert where(JobView()) == "its start"
