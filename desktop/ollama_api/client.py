@@ -47,7 +47,8 @@ class OllamaClient:
 
     def __init__(self, url: str | None = None, limits: Limits | None = None) -> None:
         self.url = server_url(url)
-        self._transport = Transport(self.url, limits or Limits())
+        self.limits = limits or Limits()
+        self._transport = Transport(self.url, self.limits)
 
     async def __aenter__(self) -> Self:
         return self
@@ -159,14 +160,19 @@ class OllamaClient:
         async with aclosing(_pieces(path, on_bytes)) as pieces:
             await self._transport.send_file(f"/api/blobs/sha256:{digest}", pieces, n_bytes)
 
-    async def create(self, model: str, **fields: Any) -> AsyncGenerator[CreateStatus]:
+    async def create(
+        self, model: str, silence_s: float | None = None, **fields: Any
+    ) -> AsyncGenerator[CreateStatus]:
         """Yield the progress of /api/create. Fields as in FACTS 3.1.
 
-        Raises `BlobMissing`, `OllamaRefused`, and `StreamCut` if no "success" came.
+        silence_s: how long it may say nothing between two lines. Raises `BlobMissing`,
+        `OllamaRefused`, and `StreamCut` if no "success" came.
         """
         body = {"model": model, "stream": True, **fields}
         what = "the creation of the model"
-        lines = self._transport.lines("/api/create", body, model=model, what=what)
+        lines = self._transport.lines(
+            "/api/create", body, model=model, what=what, line_s=silence_s
+        )
         async with aclosing(lines):
             async for entry in lines:
                 status = read_create_status(entry)

@@ -6,7 +6,7 @@ from typing import Any
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.errors import OllamaError
 from desktop.ollama_api.store import locate_store
-from desktop.ollama_api.versions import VersionTooOld, behaviour, require_import
+from desktop.ollama_api.versions import VersionTooOld, behaviour
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ def _advice(version: str, has_store: bool) -> list[str]:
     advice: list[str] = []
     try:
         server = behaviour(version)
-        advice += [server.note] if server.note else []
-        require_import(server)
+        advice += [text for text in (server.note, server.advice) if text]
     except VersionTooOld as error:
         advice.append(str(error))
     if not has_store:

@@ -114,10 +114,10 @@ class BlobDamaged(OllamaError):
 class StoreFull(OllamaError):
     """Ollama's disk is full (FAULTS F8)."""
 
-    def __init__(self, text: str, kept: str) -> None:
+    def __init__(self, cause: str, kept: str) -> None:
         super().__init__(
             "Ollama's store is full.",
-            f"It answered: {text} The finished model file is kept: {kept}",
+            f"{cause} The finished model file is kept: {kept}",
             "Free some space, restart Ollama (it fails until then) and import the file again.",
         )
 

@@ -14,18 +14,15 @@ from converters.errors import UserError
 from converters.modelfile import Modelfile, parse_modelfile
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.replies import Show
+from desktop.ollama_api.versions import NEWEST, Behaviour
 
 NO_TEMPLATE = "{{ .Prompt }}"
 DEFAULT_NUM_CTX = 4096
-# 34 answers 400 to typical_p as a model parameter; the others are gone from the servers too.
-DROPPED_PARAMETERS = frozenset(
-    {"typical_p", "penalize_newline", "low_vram", "f16_kv", "logits_all", "vocab_only",
-     "use_mlock", "mirostat", "mirostat_tau", "mirostat_eta", "tfs_z"}
-)  # fmt: skip
 
 TemplateKind = Literal["go", "jinja", "renderer", "none"]
 """Who renders the base's conversations: its Go template, the GGUF's own Jinja, a renderer built
-into Ollama, or nobody (then the server falls back to ChatML)."""
+into Ollama, or nobody (then 0.30 and later fall back to ChatML, and older servers to the last
+message of the user alone)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Inheritance:
     """Everything a new model inherits; `as_json` is the content of `publish.json`.
 
     template: the Go text, jinja: the GGUF's own; the one that is not in use is "". parameters:
-    without `stop`, which stands in stops. dropped: parameters that current servers refuse.
+    without `stop`, which stands in stops. dropped: parameters that the server refuses or ignores.
     """
 
     model: str
@@ -82,17 +79,17 @@ def from_json(value: Mapping[str, Any]) -> Inheritance:
     return Inheritance(**value)
 
 
-async def inherit(client: OllamaClient, name: str) -> Inheritance:
-    """What a model made from `name` inherits. Raises `ModelNotFound`."""
-    return inheritance_of(await client.show(name))
+async def inherit(client: OllamaClient, name: str, server: Behaviour = NEWEST) -> Inheritance:
+    """What a model made from `name` inherits on `server`. Raises `ModelNotFound`."""
+    return inheritance_of(await client.show(name), server)
 
 
-def inheritance_of(show: Show) -> Inheritance:
+def inheritance_of(show: Show, server: Behaviour = NEWEST) -> Inheritance:
     """The pure part of `inherit`."""
     modelfile = parse_modelfile(show.modelfile)
     template, jinja = _templates(show)
     renderer = modelfile.first("renderer")
-    parameters, stops, dropped = read_parameters(show.parameters)
+    parameters, stops, dropped = read_parameters(show.parameters, server)
     return Inheritance(
         model=show.name,
         kind=_kind(template, jinja, renderer),
@@ -116,7 +113,8 @@ def create_fields(
     """The fields of /api/create that make a model behave as its base; pure.
 
     num_ctx, repeat_penalty and stop are always there: a model that leaves them to the server
-    behaves differently on another machine or version. template: of `templates.template_plan`.
+    behaves differently on another machine or version (the penalty is 1.1 below 0.30, while training
+    and proofs know none). template: of `templates.template_plan`.
     context_length: the GGUF's, in tokens, 0 if unknown.
     """
     parameters = dict(inheritance.parameters)
@@ -135,7 +133,9 @@ def create_fields(
     return sent | {key: value for key, value in optional.items() if value}
 
 
-def read_parameters(text: str) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+def read_parameters(
+    text: str, server: Behaviour = NEWEST
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
     """Read show's parameter table: (parameters without stop, stops, dropped names).
 
     Each line is a name, spaces and a Go literal (`%#v`): a quoted string, a number or a boolean.
@@ -148,7 +148,7 @@ def read_parameters(text: str) -> tuple[dict[str, Any], tuple[str, ...], tuple[s
         value = _go_literal(literal.strip())
         if name == "stop":
             stops.append(str(value))
-        elif name in DROPPED_PARAMETERS:
+        elif name in server.dropped_parameters:
             dropped.append(name)
         else:
             parameters[name] = value

@@ -1,12 +1,12 @@
 """A finished GGUF into Ollama: blob, model, comparison of what was stored with what was sent.
 
-The file goes in by hard link where the store is ours to write, else by upload. Everything is
-created under the unproven name; `promote` gives the real one after the proofs (DESIGN 5).
+How the file gets there is `delivery`'s. Everything is created under the unproven name; `promote`
+gives the real one after the proofs (DESIGN 5).
 """
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +14,16 @@ from pathlib import Path
 from converters.errors import Stopped, UserError
 from converters.events import ShouldStop
 from desktop.ollama_api.client import OllamaClient
-from desktop.ollama_api.errors import (
-    BlobDamaged,
-    BlobMissing,
-    ImportFailed,
-    ModelNotFound,
-    OllamaError,
-    OllamaRefused,
-    PublishedDiffers,
-    StoreFull,
-)
+from desktop.ollama_api.delivery import Delivery, OnProgress
+from desktop.ollama_api.errors import BlobMissing, ModelNotFound, OllamaError, PublishedDiffers
 from desktop.ollama_api.inherit import Inheritance, create_fields
 from desktop.ollama_api.names import check_name, parse_name, same_name, unproven_name
 from desktop.ollama_api.readback import differences
-from desktop.ollama_api.store import Orphan, Store, orphans
+from desktop.ollama_api.replies import Show
+from desktop.ollama_api.rewritten import same_weights
+from desktop.ollama_api.store import Orphan, Store, blob_path, orphans
 from desktop.ollama_api.templates import template_plan
-from desktop.ollama_api.versions import behaviour, require_import
+from desktop.ollama_api.versions import CHILD_ENGINE, VersionTooOld, behaviour
 
 __all__ = [
     "Published", "check_name", "exists", "promote", "publish", "require_free_name", "unproven_name",
@@ -37,14 +31,12 @@ __all__ = [
 
 FILE_NAME = "model.gguf"
 POLL_S = 0.1
-HASH_PIECE_BYTES = 16 << 20
-OnProgress = Callable[[str, int, int], None]
-"""Told (what is being done, bytes done, bytes in all)."""
+REWRITE_BYTES_PER_S = 20e6
 
 
 @dataclass(frozen=True)
 class Published:
-    """A created and compared model. digest: of the GGUF, 64 hex digits.
+    """A created and compared model. digest: of the stored GGUF, 64 hex digits.
 
     blob_kept: the store already had this file. linked: it is a hard link of the local file, which
     is read-only now. orphans: files in the store that no model uses. notes: sentences for the
@@ -127,95 +119,50 @@ class _Publication:
         self._store = store
         self._on_progress = on_progress or (lambda what, done, total: None)
         self._notes: list[str] = []
-        self._linked = False
 
     async def run(self) -> Published:
         parse_name(self._name)
-        server = behaviour(await self._client.version())
-        require_import(server)
-        self._notes += [server.note] if server.note else []
+        self._server = behaviour(await self._client.version())
+        self._delivery = Delivery(
+            self._client, self._gguf, self._sha256, self._name, self._store, self._server,
+            self._on_progress,
+        )  # fmt: skip
+        self._require_template()
+        self._notes += [self._server.note] if self._server.note else []
         self._notes += [
-            f"The parameter {name} of the base was left out: current servers refuse or ignore it."
+            f"The parameter {name} of the base was left out: the server refuses or ignores it."
             for name in self._inheritance.dropped
         ]
-        blob_kept = await self._client.has_blob(self._sha256)
-        if blob_kept:
-            await self._check_kept_blob()
-        else:
-            await self._bring_blob()
+        blob_kept = await self._delivery.already_there()
+        if not blob_kept:
+            await self._delivery.bring()
         await self._create_with_second_upload()
-        await self._compare()
+        digest = await self._compare()
         left = orphans(self._store) if self._store and self._store.is_readable else ()
         return Published(
-            self._name, self._sha256, blob_kept, self._linked, tuple(left), tuple(self._notes)
+            self._name, digest, blob_kept, self._delivery.linked, tuple(left), tuple(self._notes)
         )
 
-    async def _check_kept_blob(self) -> None:
-        """The server never reads a file that it has; here we do, where we can."""
-        if self._store and self._store.is_readable:
-            blob = self._store.blob(self._sha256)
-            if blob.is_file() and await _sha256_of(blob) != self._sha256:
-                raise BlobDamaged(str(blob))
-
-    async def _bring_blob(self) -> None:
-        if self._store and await self._link(self._store):
-            self._linked = True
-            return
-        n_bytes = self._gguf.stat().st_size
-        self._require_room(n_bytes)
-        self._on_progress("uploading", 0, n_bytes)
-        try:
-            await self._client.upload_blob(
-                self._gguf,
-                self._sha256,
-                lambda sent: self._on_progress("uploading", sent, n_bytes),
+    def _require_template(self) -> None:
+        if self._inheritance.kind == "jinja" and not self._server.reads_jinja:
+            raise VersionTooOld(
+                self._server.version,
+                "It does not use the chat template inside the model's file.", CHILD_ENGINE,
             )
-        except OllamaError as error:
-            raise self._failed("uploaded to", error) from error
-
-    def _require_room(self, n_bytes: int) -> None:
-        if self._store and self._store.is_readable and self._store.free_bytes < n_bytes:
-            text = f"{n_bytes:,} bytes are needed, {self._store.free_bytes:,} are free."
-            raise StoreFull(text, str(self._gguf))
-
-    def _failed(self, step: str, error: OllamaError) -> OllamaError:
-        """The error of a step in the words of this flow: the local file is kept."""
-        text = error.text if isinstance(error, OllamaRefused) else ""
-        if "no space left" in text.lower():
-            return StoreFull(text, str(self._gguf))
-        if "digest mismatch" in text:
-            return PublishedDiffers(self._name, f"{text}.", str(self._gguf))
-        return ImportFailed(step, f"{error.title} {error.detail}", str(self._gguf))
-
-    async def _link(self, store: Store) -> bool:
-        """Try the hard link; False if this store cannot have one. Nothing is left behind then."""
-        if not store.can_link(self._gguf):
-            return False
-        actual = await _sha256_of(self._gguf)
-        if actual != self._sha256:
-            difference = f"Its SHA-256 is {actual}, {self._sha256} was written."
-            raise PublishedDiffers(self._name, difference, str(self._gguf))
-        blob = store.link(self._gguf, self._sha256)
-        # Another server's store, a container's, or a wrong guess: the server itself must see it.
-        if not await self._client.has_blob(self._sha256):
-            blob.unlink()
-            return False
-        # One file under two names now: an edit of ours would corrupt the store's.
-        self._gguf.chmod(0o444)
-        return True
 
     async def _create_with_second_upload(self) -> None:
         try:
             await self._create()
         except BlobMissing:
             self._notes.append("Ollama had dropped the uploaded file; it was sent a second time.")
-            self._linked = False
-            await self._bring_blob()
+            await self._delivery.bring()
             await self._create()
 
     async def _create(self) -> None:
         files = {FILE_NAME: f"sha256:{self._sha256}"}
-        creation = self._client.create(self._name, files=files, **self._fields)
+        creation = self._client.create(
+            self._name, silence_s=self._silence_s(), files=files, **self._fields
+        )
         try:
             async with aclosing(creation):
                 async for status in creation:
@@ -223,23 +170,41 @@ class _Publication:
         except BlobMissing:
             raise
         except OllamaError as error:
-            raise self._failed("created in", error) from error
+            raise self._delivery.failed("created in", error) from error
 
-    async def _compare(self) -> None:
+    def _silence_s(self) -> float | None:
+        """A rewrite ends with one silent pass over the file ("verifying conversion")."""
+        if not self._server.rewrites_imports:
+            return None
+        return self._client.limits.line_s + self._gguf.stat().st_size / REWRITE_BYTES_PER_S
+
+    async def _compare(self) -> str:
+        """The digest of the stored file. Raises `PublishedDiffers` after removing the model."""
         shown = await self._client.show(self._name)
-        found = differences(shown, self._sha256, self._fields, self._inheritance, self._plan)
+        digest = await self._digest_of_rewrite(shown) or self._sha256
+        found = differences(
+            shown, digest, self._fields, self._inheritance, self._plan, self._server
+        )
         if found:
             await self._client.delete(self._name)
             raise PublishedDiffers(self._name, " ".join(found), str(self._gguf))
+        return digest
 
-
-async def _sha256_of(path: Path) -> str:
-    """In pieces, so that a cancelled publication stops reading."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := await asyncio.to_thread(file.read, HASH_PIECE_BYTES):
-            await asyncio.to_thread(digest.update, piece)
-    return digest.hexdigest()
+    async def _digest_of_rewrite(self, shown: Show) -> str:
+        """The digest of the file that the server made of ours, "" if it did not, or if the two
+        cannot be compared or hold other weights."""
+        blob = blob_path(shown)
+        if not self._server.rewrites_imports or blob is None or self._sha256 in blob.name:
+            return ""
+        if not (blob.is_file() and os.access(blob, os.R_OK)):
+            return ""
+        if not await asyncio.to_thread(same_weights, self._gguf, blob):
+            return ""
+        self._notes.append(
+            f"Ollama {self._server.version} wrote the file anew in its own order: the weights are "
+            "the same, the digest is another one. The uploaded copy stays until its next start."
+        )
+        return blob.name.removeprefix("sha256-")
 
 
 async def _until_stopped[T](work: Awaitable[T], should_stop: ShouldStop | None) -> T:

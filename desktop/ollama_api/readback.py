@@ -10,20 +10,22 @@ from typing import Any
 from desktop.ollama_api.inherit import Inheritance, inheritance_of, read_parameters
 from desktop.ollama_api.replies import Show
 from desktop.ollama_api.templates import TemplatePlan
+from desktop.ollama_api.versions import NEWEST, Behaviour
 
 SHOWN_CHARACTERS = 200
 
 
 def differences(
-    shown: Show, sha256: str, sent: Mapping[str, Any], inheritance: Inheritance, plan: TemplatePlan
-) -> list[str]:
+    shown: Show, sha256: str, sent: Mapping[str, Any], inheritance: Inheritance,
+    plan: TemplatePlan, server: Behaviour = NEWEST,
+) -> list[str]:  # fmt: skip
     """What the created model has otherwise than it was sent, one sentence each; [] if nothing.
 
     sha256: of the GGUF. sent: the fields of /api/create.
     """
-    parameters, stops, dropped = read_parameters(shown.parameters)
+    parameters, stops, dropped = read_parameters(shown.parameters, server)
     wanted = {key: value for key, value in sent["parameters"].items() if key != "stop"}
-    found = inheritance_of(shown)
+    found = inheritance_of(shown, server)
     pairs: list[tuple[str, object, object]] = [
         ("model file", _file_of(shown, sha256), sha256),
         ("template", *_templates(found, inheritance, plan)),

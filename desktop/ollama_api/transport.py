@@ -77,11 +77,13 @@ class Transport:
         return self._checked(response, raw, model)
 
     async def lines(
-        self, path: str, body: dict[str, Any], *, model: str, what: str
+        self, path: str, body: dict[str, Any], *, model: str, what: str,
+        line_s: float | None = None,
     ) -> AsyncGenerator[dict[str, Any]]:
         """Yield the JSON lines of a streamed answer; an `error` line is raised.
 
-        what: the words for this stream in a `StreamCut`. The caller checks the last line.
+        what: the words for this stream in a `StreamCut`. line_s: instead of the limits' own. The
+        caller checks the last line.
         """
         limits = self.limits
         async with self._translated(what, limits.first_line_s):
@@ -100,7 +102,7 @@ class Transport:
                     line = await reader.next()
                 if line is None:
                     return
-                limit = limits.line_s
+                limit = line_s or limits.line_s
                 entry = self._parsed(line)
                 if "error" in entry:
                     raise refusal(int(entry.get("status") or 200), str(entry["error"]), model)

@@ -13,6 +13,15 @@ BehaviourClass = Literal["24", "33", "34"]
 OLDEST = (0, 17, 1)
 CHILD_ENGINE = (0, 30, 0)
 NO_REWRITE = (0, 34, 1)
+READS_JINJA = ".".join(map(str, CHILD_ENGINE))
+
+_DROPPED: dict[BehaviourClass, frozenset[str]] = {
+    "24": frozenset(), "33": frozenset(), "34": frozenset({"typical_p"})
+}  # fmt: skip
+_GONE = frozenset(
+    {"penalize_newline", "low_vram", "f16_kv", "logits_all", "vocab_only", "use_mlock",
+     "mirostat", "mirostat_tau", "mirostat_eta", "tfs_z"}
+)  # fmt: skip
 
 
 class VersionTooOld(OllamaError):
@@ -36,9 +45,45 @@ class Behaviour:
     note: str = ""
 
     @property
-    def default_repeat_penalty(self) -> float:
-        """What the server uses when neither model nor request says anything."""
-        return 1.1 if self.kind == "24" else 1.0
+    def rewrites_imports(self) -> bool:
+        """It copies an imported GGUF through llama-quantize; only a canonical one keeps its
+        digest (FACTS 1.1)."""
+        return self.kind == "33"
+
+    @property
+    def import_copies(self) -> int:
+        """How many times the file's size its store needs free while a file is uploaded and made
+        a model: the upload, and for a rewrite its result and the copy of that. A hard link saves
+        the first one."""
+        return 3 if self.rewrites_imports else 1
+
+    @property
+    def reads_jinja(self) -> bool:
+        """It renders by the GGUF's own Jinja where the model has no Go template."""
+        return self.kind != "24"
+
+    @property
+    def dropped_parameters(self) -> frozenset[str]:
+        """Parameters of a model that it refuses, or that it and all others ignore."""
+        return _GONE | _DROPPED[self.kind]
+
+    @property
+    def advice(self) -> str:
+        """What is worse here than with the newest class, one sentence; "" if nothing."""
+        if self.rewrites_imports:
+            return (
+                f"Ollama {self.version} writes a model file anew while it imports it: that takes "
+                "longer and needs three times the file's size. 0.34.1 and later do not."
+            )
+        if not self.reads_jinja:
+            return (
+                f"Ollama {self.version} does not use the chat templates inside model files; "
+                f"{READS_JINJA} and later do."
+            )
+        return ""
+
+
+NEWEST = Behaviour("", "34")
 
 
 def behaviour(version: str) -> Behaviour:
@@ -57,13 +102,6 @@ def behaviour(version: str) -> Behaviour:
     if numbers < CHILD_ENGINE:
         return Behaviour(version, "24")
     return Behaviour(version, "33" if numbers < NO_REWRITE else "34")
-
-
-def require_import(server: Behaviour) -> None:
-    """Raise `VersionTooOld` unless the server stores a finished GGUF as it comes."""
-    if server.kind != "34":
-        missing = "It rewrites or refuses finished model files, so a tuned model cannot be put in."
-        raise VersionTooOld(server.version, missing, NO_REWRITE)
 
 
 def _numbers(version: str) -> tuple[int, int, int] | None:

@@ -27,11 +27,23 @@ def test_f9_no_server_is_advice_and_no_error(run_async):
     assert status.advice[0].startswith("Ollama is not running.")
 
 
-def test_f13_an_old_server_runs_and_the_advice_says_what_is_missing(scripted, run_async):
-    scripted.version = "0.33.3"
+@pytest.mark.parametrize(
+    ("version", "advice"),
+    [
+        ("0.17.0", "Update Ollama to 0.17.1 or later and try again."),
+        ("0.24.0", "does not use the chat templates inside model files; 0.30.0 and later do."),
+        ("0.33.3", "needs three times the file's size. 0.34.1 and later do not."),
+        ("0.0.0", "it is treated like 0.34.1 or later"),
+        ("garbage", "it is treated like 0.34.1 or later"),
+    ],
+)
+def test_f13_an_old_server_runs_and_the_advice_says_what_is_missing(
+    version: str, advice: str, scripted, run_async
+):
+    scripted.version = version
     status = _status(run_async, scripted.url)
-    assert (status.running, status.version) == (True, "0.33.3")
-    assert "Update Ollama to 0.34.1 or later" in status.advice[0]
+    assert (status.running, status.version) == (True, version)
+    assert advice in status.advice[0]
     assert "uploaded instead of linked" in status.advice[1]
 
 

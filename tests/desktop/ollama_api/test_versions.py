@@ -2,7 +2,7 @@ import pytest
 
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.errors import OllamaUnreadable
-from desktop.ollama_api.versions import VersionTooOld, behaviour, require_import
+from desktop.ollama_api.versions import VersionTooOld, behaviour
 from tests.servers.scripted_ollama import Reply, ScriptedOllama
 
 
@@ -26,7 +26,6 @@ def test_f13_an_unknown_version_counts_as_newest_and_says_so(version: str):
     assert server.note == (
         f"Ollama reports the version {version!r}; it is treated like 0.34.1 or later."
     )
-    require_import(server)
 
 
 def test_f13_a_version_before_0_17_1_is_refused():
@@ -36,13 +35,28 @@ def test_f13_a_version_before_0_17_1_is_refused():
     assert "0.17.1" in caught.value.hint
 
 
-@pytest.mark.parametrize("version", ["0.24.0", "0.33.3"])
-def test_f13_older_classes_cannot_take_a_model_and_name_the_version_that_can(version: str):
-    with pytest.raises(VersionTooOld) as caught:
-        require_import(behaviour(version))
-    assert caught.value.title == f"Ollama {version} is too old."
-    assert "a tuned model cannot be put in" in caught.value.detail
-    assert caught.value.hint == "Update Ollama to 0.34.1 or later and try again."
+@pytest.mark.parametrize(
+    ("version", "copies", "reads_jinja", "advice"),
+    [
+        ("0.24.0", 1, False, "does not use the chat templates inside model files; 0.30.0"),
+        ("0.33.3", 3, True, "needs three times the file's size. 0.34.1 and later do not."),
+        ("0.34.4", 1, True, ""),
+    ],
+)
+def test_f13_what_each_class_needs_and_lacks(
+    version: str, copies: int, reads_jinja: bool, advice: str
+):
+    server = behaviour(version)
+    assert server.import_copies == copies
+    assert server.reads_jinja == reads_jinja
+    assert advice in server.advice
+    assert bool(server.advice) == bool(advice)
+
+
+def test_f13_only_the_newest_class_refuses_typical_p():
+    refusing = [v for v in ("0.24.0", "0.33.3", "0.34.4")
+                if "typical_p" in behaviour(v).dropped_parameters]  # fmt: skip
+    assert refusing == ["0.34.4"]
 
 
 @pytest.mark.parametrize("version", ["0.17.0", "0.24.0", "0.33.3", "0.34.4", "0.0.0", "garbage"])
