@@ -78,7 +78,7 @@ class _Run:
         exported = ("model.gguf", EXPORT, ADAPTER_GGUF, GATE)
         self._step(EXPORTING, exported, lambda: export_step(self._work, self._inheritance()))
         self._step(PUBLISH, (PUBLISHED,), self._publish, self._is_served)
-        self._step(PROVE, (PROOF,), self._prove)
+        self._step(PROVE, (PROOF,), self._prove, lambda: not self.proof.failed)
         self._step(PROMOTE, (), self._promote, self._has_its_name)
 
     def finish(self) -> None:

@@ -58,4 +58,5 @@ def holder(folder: JobFolder, answers: str = "stop file") -> Iterator[subprocess
     finally:
         child.kill()
         child.wait()
-        child.stdout.close()
+        if child.stdout is not None:
+            child.stdout.close()
