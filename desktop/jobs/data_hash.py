@@ -3,7 +3,8 @@
 from converters.errors import UserError
 from desktop.core.catalog import file_sha256
 from desktop.core.records import Record, read_record, write_record
-from desktop.jobs.work import Work
+from desktop.jobs.folder import JobFolder
+from finetune.spec import TuneSpec
 
 DATA = "data.json"
 
@@ -15,32 +16,26 @@ class DataFiles(Record):
     held_out: str | None
 
 
-def data_step(work: Work) -> None:
-    """Note what the data are, or compare them with what the job began with.
+def note_data(folder: JobFolder, tune: TuneSpec) -> None:
+    """Write down what the data are when the job is made."""
+    write_record(folder.artefact(DATA), _now(tune))
 
-    Raises UserError if they changed, or are gone.
-    """
-    path = work.folder.artefact(DATA)
-    now = _now(work)
-    if not path.exists():
-        write_record(path, now)
-        return
-    before = read_record(path, DataFiles)
-    tune = work.job.tune
+
+def require_same_data(folder: JobFolder, tune: TuneSpec) -> None:
+    """Raise UserError if the data changed since the job was made, or are gone."""
+    before, now = read_record(folder.artefact(DATA), DataFiles), _now(tune)
     changed = [str(file) for file, old, new in (
         (tune.data, before.data, now.data), (tune.held_out, before.held_out, now.held_out),
     ) if old != new]
     if changed:
         raise UserError(
             "The data changed since the job began.",
-            f"{' and '.join(changed)} {'is' if len(changed) == 1 else 'are'} not as it was at the "
-            "start. What the job made so far is kept.",
+            f"{' and '.join(changed)} changed; what the job made so far is kept.",
             "Put the earlier file back and resume, or start a new job with the new data.",
         )
 
 
-def _now(work: Work) -> DataFiles:
-    tune = work.job.tune
+def _now(tune: TuneSpec) -> DataFiles:
     for path in (tune.data, tune.held_out):
         if path is not None and not path.is_file():
             raise UserError(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from converters.events import Note, Report, ShouldStop, Started
 from desktop.core.records import read_record
 from desktop.jobs.base_check import check_base
-from desktop.jobs.data_hash import DATA, data_step
+from desktop.jobs.data_hash import DATA, require_same_data
 from desktop.jobs.finished_steps import FinishedSteps
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.steps.export import EXPORT, export_step
@@ -104,7 +104,7 @@ class _Run:
         self._said = True
 
     def _render(self) -> None:
-        data_step(self._work)
+        require_same_data(self._work.folder, self._work.job.tune)
         render_step(self._work)
 
     def _inheritance(self) -> Inheritance:

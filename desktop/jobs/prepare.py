@@ -14,6 +14,7 @@ from converters.gguf.header import Header, read_header
 from desktop.core import hardware
 from desktop.core.paths import Home
 from desktop.core.records import write_record
+from desktop.jobs.data_hash import note_data
 from desktop.jobs.folder import JobFolder, create_job
 from desktop.jobs.spec import TuneJob
 from desktop.jobs.steps.publish import PUBLISH
@@ -58,6 +59,7 @@ async def prepare_tune(home: Home, chosen: Chosen, tune: TuneSpec, examples: int
         home=home.root, base=base, examples=examples,
     )
     folder = create_job(home.jobs, tune.name, job)
+    note_data(folder, job.tune)
     write_record(folder.artefact("base.json"), base)
     write_json(folder.artefact(PUBLISH), _published(inheritance).as_json())
     return Prepared(folder, notes)
