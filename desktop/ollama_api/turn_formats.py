@@ -91,9 +91,11 @@ def recognised(
     one leading `bos`, which the server adds by itself.
     """
     probes = [_trimmed(conversation) for conversation in conversations]
-    wanted = [render(probe).removeprefix(bos) for probe in probes]
+    texts = [render(probe) for probe in probes]
+    # Both forms count: a format may itself begin with what is the model's BOS (SmolLM2).
+    wanted = [(text, text.removeprefix(bos)) for text in texts]
     for form in FORMATS:
-        if all(form.render(probe) == text for probe, text in zip(probes, wanted, strict=True)):
+        if all(form.render(probe) in either for probe, either in zip(probes, wanted, strict=True)):
             return form
     return None
 
