@@ -4,6 +4,7 @@
 hundreds of times.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -59,9 +60,14 @@ def recovery(folder: Path) -> None:
     newest_valid(folder / "checkpoints")
 
 
+NO_FSYNC = "TUNEDESK_TEST_NO_FSYNC"
+"""With this variable a child does what it would without any fsync: the test of the power cuts."""
+
 WORK = {
     work.__name__: work for work in (export, journal, record, job, checkpoint, recovery)
 }
 
 if __name__ == "__main__":
+    if os.environ.get(NO_FSYNC):
+        os.fsync = lambda _: None
     WORK[sys.argv[1]](Path(sys.argv[2]))
