@@ -116,7 +116,7 @@ class JobFolder:
 
     def ask_to_stop(self, reason: str = "user") -> None:
         """Ask the worker to stop; it answers within one step."""
-        write_bytes(self.stop, reason.encode())
+        self.stop.write_text(reason)
 
     def is_asked_to_stop(self) -> bool:
         """Whether somebody asked."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from converters.durable_files import remove_staged
 from converters.errors import Stopped, UserError
 from converters.events import Event, Failed, Finished, Report, ShouldStop
 from desktop.jobs.folder import JobFolder
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
         with folder.lock().acquire(timeout=LOCK_S), Journal(folder.events) as journal:
             folder.write_pid(os.getpid())
             folder.reserve.write_bytes(bytes(RESERVE_BYTES))
+            remove_staged(folder.root)  # what a killed worker left half written
             return _guarded(action, folder, _with_reserve(journal, folder))
     except Timeout:
         return ALREADY_RUNNING
