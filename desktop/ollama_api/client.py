@@ -14,7 +14,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from desktop.ollama_api.address import server_url
-from desktop.ollama_api.errors import StreamCut
+from desktop.ollama_api.errors import OllamaStalled, StreamCut
+from desktop.ollama_api.keys import key_for
+from desktop.ollama_api.limits import Limits
+from desktop.ollama_api.outage import OnOutage
+from desktop.ollama_api.pulling import PullProgress, PullStatus, read_pull_status
 from desktop.ollama_api.replies import (
     ChatAnswer,
     ChatPart,
@@ -31,9 +35,10 @@ from desktop.ollama_api.replies import (
     read_tag,
     whole_answer,
 )
-from desktop.ollama_api.transport import Limits, Transport
+from desktop.ollama_api.transport import Transport
 
 UPLOAD_PIECE_BYTES = 1 << 20
+VERSION_S = 5.0
 OnBytes = Callable[[int], None]
 """Told the bytes sent so far; may raise `Stopped` to end the upload."""
 
@@ -41,14 +46,18 @@ OnBytes = Callable[[int], None]
 class OllamaClient:
     """An asynchronous client for one server; use it as `async with OllamaClient(url) as client`.
 
-    url: any form of OLLAMA_HOST, None for the environment's or the default. Every method raises
-    the classes of `errors` and nothing else.
+    url: any form of OLLAMA_HOST, None for the environment's or the default. on_outage: told when
+    the server goes away and comes back (limits.reconnect_s). Every method raises the classes of
+    `errors` and nothing else.
     """
 
-    def __init__(self, url: str | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, limits: Limits | None = None,
+        on_outage: OnOutage | None = None,
+    ) -> None:  # fmt: skip
         self.url = server_url(url)
         self.limits = limits or Limits()
-        self._transport = Transport(self.url, self.limits)
+        self._transport = Transport(self.url, self.limits, key_for(self.url), on_outage)
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,17 +74,19 @@ class OllamaClient:
 
     async def version(self) -> str:
         """The server's version text, e.g. "0.34.4"."""
-        answer = await self._transport.exchange("GET", "/api/version", limit_s=5)
+        answer = await self._transport.exchange(
+            "GET", "/api/version", limit_s=min(VERSION_S, self.limits.answer_s), needs="version"
+        )
         return str(answer.get("version", ""))
 
     async def tags(self) -> list[Tag]:
         """The models the server holds, newest first."""
-        answer = await self._transport.exchange("GET", "/api/tags")
+        answer = await self._transport.exchange("GET", "/api/tags", needs="models")
         return [read_tag(entry) for entry in answer.get("models") or ()]
 
     async def ps(self) -> list[Loaded]:
         """The models in memory."""
-        answer = await self._transport.exchange("GET", "/api/ps")
+        answer = await self._transport.exchange("GET", "/api/ps", needs="models")
         return [read_loaded(entry) for entry in answer.get("models") or ()]
 
     async def show(self, name: str, *, verbose: bool = False) -> Show:
@@ -85,7 +96,7 @@ class OllamaClient:
         """
         body = {"model": name, "verbose": verbose}
         return read_show(name, await self._transport.exchange(
-            "POST", "/api/show", body, model=name))  # fmt: skip
+            "POST", "/api/show", body, model=name, needs="modelfile"))  # fmt: skip
 
     async def chat_stream(
         self, model: str, messages: Iterable[Message], **request: Any
@@ -132,12 +143,10 @@ class OllamaClient:
             stream=False, render_only=True
         )
         answer = await self._transport.exchange(
-            "POST", "/api/chat", body, model=model, limit_s=self._transport.limits.first_line_s
+            "POST", "/api/chat", body, model=model, limit_s=self.limits.first_line_s,
+            needs="_debug_info",
         )
-        info = answer.get("_debug_info")
-        if not info:
-            raise StreamCut("a rendered text")
-        return str(info.get("rendered_template", ""))
+        return str(answer["_debug_info"].get("rendered_template", ""))
 
     async def unload(self, model: str) -> None:
         """Take `model` out of memory."""
@@ -149,16 +158,16 @@ class OllamaClient:
 
         The server looks at the name only, never at the content.
         """
-        return await self._transport.head(f"/api/blobs/sha256:{digest}") == 200
+        return await self._transport.head(f"/api/blobs/sha256:{digest}")
 
     async def upload_blob(self, path: Path, digest: str, on_bytes: OnBytes | None = None) -> None:
         """Send the file; the server checks it against `digest` and refuses another content.
 
         Raises `OllamaRefused` (digest mismatch), `StreamCut` (server died), what on_bytes raises.
         """
-        n_bytes = path.stat().st_size
-        async with aclosing(_pieces(path, on_bytes)) as pieces:
-            await self._transport.send_file(f"/api/blobs/sha256:{digest}", pieces, n_bytes)
+        await self._transport.send_file(
+            f"/api/blobs/sha256:{digest}", lambda: _pieces(path, on_bytes), path.stat().st_size
+        )
 
     async def create(
         self, model: str, silence_s: float | None = None, **fields: Any
@@ -188,7 +197,32 @@ class OllamaClient:
 
     async def delete(self, model: str) -> None:
         """Remove the name, and the files that no other name uses. Raises `ModelNotFound`."""
-        await self._transport.exchange("DELETE", "/api/delete", {"model": model}, model=model)
+        await self._transport.exchange(
+            "DELETE", "/api/delete", {"model": model}, model=model, is_repeatable=False
+        )
+
+    async def pull(self, model: str) -> AsyncGenerator[PullStatus]:
+        """Yield the progress of a download by the server. Leaving early (`aclosing`) stops it;
+        what is there is kept for the next try.
+
+        Raises `PullFailed`, `OllamaStalled` after limits.pull_s without a new byte of the model,
+        and `StreamCut` if no "success" came.
+        """
+        what = f"the download of {model}"
+        progress = PullProgress(self.limits.pull_s)
+        lines = self._transport.lines(
+            "/api/pull", {"model": model, "stream": True}, model=model, what=what,
+            first_s=self.limits.pull_s, line_s=lambda: progress.silence_s,
+        )
+        async with aclosing(lines):
+            async for entry in lines:
+                status = read_pull_status(entry)
+                if not progress.is_alive(status):
+                    raise OllamaStalled(f"{what} ({progress.told})", self.limits.pull_s)
+                yield status
+                if status.status == "success":
+                    return
+        raise StreamCut(what)
 
 
 async def _pieces(path: Path, on_bytes: OnBytes | None) -> AsyncGenerator[bytes]:

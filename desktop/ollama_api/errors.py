@@ -54,7 +54,7 @@ class ModelNotFound(OllamaError):
         super().__init__(
             f"Ollama has no model named {name!r}.",
             "It was removed, or the name is mistyped.",
-            "`tunedesk models` lists the models that are there.",
+            f"Get it with `tunedesk pull {name}`, or choose another: `tunedesk models` lists them.",
         )
         self.name = name
 
@@ -73,6 +73,43 @@ class OllamaRefused(OllamaError):
         )
         self.status = status
         self.text = text
+
+
+class SignInNeeded(OllamaRefused):
+    """The server, or a proxy before it, wants to know who asks (FAULTS F15).
+
+    is_proxy: the proxy does (407), which no key of ours can answer.
+    """
+
+    def __init__(self, status: int, text: str, url: str, *, had_key: bool) -> None:
+        self.is_proxy = status == 407
+        title = "The key was not accepted." if had_key else "Ollama wants a sign-in."
+        hint = (
+            f"Set TUNEDESK_OLLAMA_KEY to `{url}=KEY` (it is sent to no other host), "
+            "or use a local Ollama."
+        )
+        if self.is_proxy:
+            title = "The proxy before Ollama wants a sign-in."
+            hint = "Put its user and password into HTTPS_PROXY, or the host's name into NO_PROXY."
+        super().__init__(status, text, title, hint)
+
+
+class CertificateRefused(OllamaError):
+    """The encrypted connection to the server cannot be trusted (FAULTS F15)."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            "The server's certificate is not trusted.",
+            f"{url}: {reason}.",
+            "If it is your own server, set SSL_CERT_FILE to the file of its certificate.",
+        )
+
+
+class PullFailed(OllamaError):
+    """The server could not get a model; what was downloaded is kept and used by the next try."""
+
+    def __init__(self, model: str, text: str, hint: str) -> None:
+        super().__init__(f"{model!r} could not be pulled.", f"Ollama says: {text}.", hint)
 
 
 class OllamaUnreadable(OllamaError):
@@ -135,46 +172,3 @@ class PublishedDiffers(OllamaError):
             f"{differences} Only {name!r} was removed; the model file is kept: {kept}",
             "Export the model again; if it happens twice, check the disk.",
         )
-
-
-def refusal(status: int, text: str, model: str = "") -> OllamaError:
-    """The error class for an error text of the server (texts: FACTS 3.1).
-
-    model: the name that the request was about, "" if none.
-    """
-    lowered = text.lower()
-    if status in (401, 403, 407):
-        return OllamaRefused(
-            status, text, "Ollama wants a sign-in.", "This address needs a key; use a local Ollama."
-        )
-    if "no space left" in lowered:
-        return OllamaRefused(status, text, "Ollama's store is full.", "Free space, restart Ollama.")
-    blob_gone = ("no such file" in lowered and "sha256" in lowered) or "blob not found" in lowered
-    if blob_gone:
-        return BlobMissing(status, text, "Ollama lost the uploaded model file.")
-    if "read gguf metadata" in lowered or "file not in gguf format" in lowered:
-        return OllamaRefused(
-            status, text, f"The file of {model!r} in Ollama's store is damaged.",
-            f"Pull {model} again, or delete it: `ollama rm {model}`.",
-        )  # fmt: skip
-    if model and "not found" in lowered and "model" in lowered:
-        return ModelNotFound(model)
-    if "exceed_context_size" in lowered or "exceeds the context length" in lowered:
-        return OllamaRefused(
-            status, text, "The text is longer than the model's context.", "Send a shorter text."
-        )
-    return _broken_installation_or_other(status, text, lowered)
-
-
-def _broken_installation_or_other(status: int, text: str, lowered: str) -> OllamaError:
-    if "unsupported architecture" in lowered or "unknown model architecture" in lowered:
-        return OllamaRefused(
-            status, text, "This Ollama does not know the model's architecture.", "Update Ollama."
-        )
-    if "binary not found" in lowered or "llama-quantize unavailable" in lowered:
-        return OllamaRefused(
-            status, text, "Ollama's installation is incomplete.", "Install Ollama again."
-        )
-    if "does not support" in lowered:
-        return OllamaRefused(status, text, "The model cannot do that.", "Choose another model.")
-    return OllamaRefused(status, text)

@@ -4,212 +4,188 @@ Knows JSON and lines, not what the endpoints mean. The limits and the reasons: F
 """
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
 
 from desktop.ollama_api.address import is_loopback
+from desktop.ollama_api.answers import Answers
 from desktop.ollama_api.errors import (
+    CertificateRefused,
     OllamaNotRunning,
-    OllamaRefused,
     OllamaStalled,
     OllamaUnreadable,
+    SignInNeeded,
     StreamCut,
-    refusal,
 )
+from desktop.ollama_api.limits import LINE_FACTOR, Limits
+from desktop.ollama_api.line_reader import LineReader, whole_body
+from desktop.ollama_api.outage import OnOutage, Outage
 
-LINE_LIMIT_BYTES = 1 << 20
-BODY_LIMIT_BYTES = 16 << 20
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Seconds: to connect, for a plain answer, for a first line (it may load a model), between
-    lines, and for the server to take a piece of an upload."""
-
-    connect_s: float = 3.0
-    answer_s: float = 60.0
-    first_line_s: float = 600.0
-    line_s: float = 120.0
-    upload_s: float = 60.0
+Pieces = Callable[[], AsyncGenerator[bytes]]
+Seconds = float | Callable[[], float]
 
 
 class Transport:
-    """One httpx client for one server. Not for two event loops."""
+    """One httpx client for one server. Not for two event loops. key: "" or what it is shown."""
 
-    def __init__(self, url: str, limits: Limits) -> None:
+    def __init__(
+        self, url: str, limits: Limits, key: str = "", on_outage: OnOutage | None = None
+    ) -> None:
         self.url = url
         self.limits = limits
+        self._answers = Answers(url, key)
+        self._outage = Outage(limits.reconnect_s, on_outage)
+        headers = {"accept-encoding": "identity"}
         # Proxy variables must not catch loopback, and a TLS store costs 60-100 ms for nothing.
+        # Redirects are not followed: they could lead the key to another host.
         self._http = httpx.AsyncClient(
             base_url=url,
             trust_env=not is_loopback(url),
-            verify=url.startswith("https"),
+            verify=httpx.create_ssl_context() if url.startswith("https") else False,
             follow_redirects=False,
             timeout=httpx.Timeout(None, connect=limits.connect_s, write=limits.upload_s),
-            headers={"accept-encoding": "identity"},
+            headers=headers | ({"authorization": f"Bearer {key}"} if key else {}),
         )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    async def head(self, path: str) -> int:
-        """The status of a HEAD request."""
-        async with self._translated("an answer", self.limits.answer_s):
-            return (await self._http.head(path)).status_code
+    async def head(self, path: str) -> bool:
+        """Whether the server has what a HEAD request asks for. Raises as `exchange`."""
+
+        async def attempt() -> bool:
+            async with self._translated("an answer", self.limits.answer_s):
+                response = await self._http.head(path)
+            return self._answers.found(response)
+
+        return await self._outage.survive(attempt, is_repeatable=True)
 
     async def exchange(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, model: str = "",
-        limit_s: float | None = None,
+        limit_s: float | None = None, needs: str = "", is_repeatable: bool = True,
     ) -> dict[str, Any]:  # fmt: skip
         """Send `body` as JSON and read one JSON object (or nothing: {}).
 
-        model: the name that a "not found" is about. Raises the classes of `errors`.
+        model: the name that a "not found" is about. needs: a field without which the answer is
+        none of Ollama's. is_repeatable: sent twice it changes nothing. Raises `errors`' classes.
         """
         limit = limit_s or self.limits.answer_s
-        async with self._translated(path, limit), self._open(method, path, json=body) as response:
-            raw = await _whole_body(response, self.url)
-        return self._checked(response, raw, model)
+
+        async def attempt() -> dict[str, Any]:
+            async with (
+                self._translated(path, limit),
+                self._http.stream(method, path, json=body) as response,
+            ):
+                raw = await whole_body(response, self.url)
+            return self._answers.checked(response, raw, model, needs)
+
+        return await self._outage.survive(attempt, is_repeatable=is_repeatable)
 
     async def lines(
         self, path: str, body: dict[str, Any], *, model: str, what: str,
-        line_s: float | None = None,
+        first_s: float | None = None, line_s: Seconds | None = None,
     ) -> AsyncGenerator[dict[str, Any]]:
         """Yield the JSON lines of a streamed answer; an `error` line is raised.
 
-        what: the words for this stream in a `StreamCut`. line_s: instead of the limits' own. The
-        caller checks the last line.
+        what: the words for this stream in a `StreamCut`. first_s, line_s: the silence before the
+        first and a later line instead of the limits' own; line_s is asked anew for each line if
+        it can be called. The caller checks the last line.
         """
         limits = self.limits
-        async with self._translated(what, limits.first_line_s):
-            response = await self._http.send(
-                self._http.build_request("POST", path, json=body), stream=True
-            )
+        first = first_s or limits.first_line_s
+
+        async def attempt() -> httpx.Response:
+            request = self._http.build_request("POST", path, json=body)
+            async with self._translated(what, first):
+                return await self._http.send(request, stream=True)
+
+        response = await self._outage.survive(attempt, is_repeatable=False)
         try:
             if response.status_code != 200:
                 async with self._translated(what, limits.answer_s):
-                    raw = await _whole_body(response, self.url)
-                self._checked(response, raw, model)
-            reader = _LineReader(response, self.url)
-            limit = limits.first_line_s
+                    raw = await whole_body(response, self.url)
+                self._answers.checked(response, raw, model)
+            reader = LineReader(response, self.url)
+            silence: Seconds = first
             while True:
-                async with self._translated(what, limit):
-                    line = await reader.next()
+                silence_s = silence() if callable(silence) else silence
+                # Bytes that come are news; one line that takes ten silences is none.
+                async with self._translated(what, LINE_FACTOR * silence_s, silence_s):
+                    line = await reader.next(silence_s)
                 if line is None:
                     return
-                limit = line_s or limits.line_s
-                entry = self._parsed(line)
-                if "error" in entry:
-                    raise refusal(int(entry.get("status") or 200), str(entry["error"]), model)
-                yield entry
+                silence = line_s or limits.line_s
+                yield self._answers.entry(line, model)
         finally:
             await response.aclose()
 
-    async def send_file(self, path: str, chunks: AsyncIterator[bytes], n_bytes: int) -> int:
-        """POST raw bytes with a known length; the status. Raises as `exchange`."""
+    async def send_file(self, path: str, pieces: Pieces, n_bytes: int) -> None:
+        """POST the raw bytes of `pieces()`, n_bytes in all. Raises as `exchange`."""
         headers = {"content-length": str(n_bytes), "content-type": "application/octet-stream"}
-        # The server hashes while it reads, so its answer follows the last byte at once.
-        limit = self.limits.upload_s
-        timeout = httpx.Timeout(limit, connect=self.limits.connect_s)
-        async with (
-            self._translated("the upload", None),
-            self._open(
-                "POST", path, content=chunks, headers=headers, timeout=timeout
-            ) as response,
-        ):
-            raw = await _whole_body(response, self.url)
-        if response.status_code >= 300:
-            self._checked(response, raw, "")
-        return response.status_code
 
-    def _open(self, method: str, path: str, **content: Any) -> Any:
-        return self._http.stream(method, path, **content)
+        async def attempt() -> None:
+            async with self._translated("the upload", None), asyncio.timeout(None) as timeout:
+                content = self._timed(pieces(), timeout)
+                async with self._http.stream(
+                    "POST", path, content=content, headers=headers
+                ) as response:
+                    raw = await whole_body(response, self.url)
+            self._answers.checked(response, raw, "")
 
-    def _checked(self, response: httpx.Response, raw: bytes, model: str) -> dict[str, Any]:
-        status = response.status_code
-        if 200 <= status < 300:
-            return self._parsed(raw) if raw.strip() else {}
-        if 300 <= status < 400:
-            target = response.headers.get("location", "elsewhere")
-            raise OllamaRefused(status, f"redirected to {target}, which is never followed")
+        await self._outage.survive(attempt, is_repeatable=False)
+
+    async def _timed(
+        self, pieces: AsyncGenerator[bytes], timeout: asyncio.Timeout
+    ) -> AsyncGenerator[bytes]:
+        """The pieces, each with its time. The server hashes while it reads, so that its answer
+        follows the last one at once and has the same time."""
+        loop = asyncio.get_running_loop()
         try:
-            text = str(json.loads(raw)["error"])
-        except (ValueError, KeyError, TypeError):
-            # A proxy's page is worth one line, not its HTML.
-            text = raw[:200].decode("utf-8", "replace").strip() or response.reason_phrase
-        raise refusal(status, text, model)
+            async for piece in pieces:
+                timeout.reschedule(loop.time() + self.limits.upload_s)
+                yield piece
+        finally:
+            await pieces.aclose()
+        timeout.reschedule(loop.time() + self.limits.upload_s)
 
-    def _parsed(self, raw: bytes) -> dict[str, Any]:
-        try:
-            value = json.loads(raw)
-        except ValueError:
-            start = raw[:80].decode("utf-8", "replace")
-            raise OllamaUnreadable(self.url, f"no JSON, it begins with {start!r}.") from None
-        if not isinstance(value, dict):
-            raise OllamaUnreadable(self.url, "JSON, but not an object.")
-        return value
+    def _translated(
+        self, what: str, limit_s: float | None, said_s: float | None = None
+    ) -> AbstractAsyncContextManager[None]:
+        return self._translating(what, limit_s, said_s or limit_s or self.limits.upload_s)
 
     @asynccontextmanager
-    async def _translated(self, what: str, limit_s: float | None) -> AsyncIterator[None]:
+    async def _translating(
+        self, what: str, limit_s: float | None, said_s: float
+    ) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(limit_s):
                 yield
-        except (httpx.ConnectError, httpx.ConnectTimeout):
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            if reason := _certificate_reason(error):
+                raise CertificateRefused(self.url, reason) from None
             raise OllamaNotRunning(self.url) from None
         except (TimeoutError, httpx.TimeoutException):
-            raise OllamaStalled(what, limit_s or self.limits.upload_s) from None
+            raise OllamaStalled(what, said_s) from None
+        except httpx.ProxyError as error:
+            raise SignInNeeded(407, str(error), self.url, had_key=False) from None
         except (httpx.NetworkError, httpx.RemoteProtocolError):
             raise StreamCut(what) from None
         except httpx.HTTPError as error:
             raise OllamaUnreadable(self.url, f"{type(error).__name__}: {error}") from error
 
 
-class _LineReader:
-    """Lines of a response with a cap, one awaited at a time so that each can have its limit."""
-
-    def __init__(self, response: httpx.Response, url: str) -> None:
-        self._pieces = response.aiter_raw()
-        self._buffer = bytearray()
-        self._url = url
-        self._ended = False
-
-    async def next(self) -> bytes | None:
-        """The next line that is not empty, or None at the end."""
-        while True:
-            end = self._buffer.find(b"\n")
-            if end >= 0:
-                line = bytes(self._buffer[:end])
-                del self._buffer[: end + 1]
-            elif self._ended:
-                line = bytes(self._buffer)
-                self._buffer.clear()
-                if not line.strip():
-                    return None
-            else:
-                await self._fill()
-                continue
-            if line.strip():
-                return line
-
-    async def _fill(self) -> None:
-        piece = await anext(self._pieces, None)
-        if piece is None:
-            self._ended = True
-            return
-        self._buffer += piece
-        if len(self._buffer) > LINE_LIMIT_BYTES and b"\n" not in self._buffer:
-            raise OllamaUnreadable(self._url, "a line of more than 1 MiB.")
-
-
-async def _whole_body(response: httpx.Response, url: str) -> bytes:
-    body = bytearray()
-    async for piece in response.aiter_raw():
-        body += piece
-        if len(body) > BODY_LIMIT_BYTES:
-            raise OllamaUnreadable(url, "an answer of more than 16 MiB.")
-    return bytes(body)
+def _certificate_reason(error: BaseException) -> str:
+    """Why the encrypted connection failed, "" if it did not get so far."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return cause.verify_message or str(cause)
+        if isinstance(cause, ssl.SSLError):
+            return cause.reason or str(cause)
+        cause = cause.__cause__ or cause.__context__
+    return ""

@@ -1,11 +1,11 @@
-"""Every way a server can fail, over real HTTP, and what the person reads then (FAULTS F9-F16)."""
+"""The client over real HTTP: streams, limits, cancelling; every fault of every endpoint is in
+test_fault_matrix."""
 
 import asyncio
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,75 +15,21 @@ import pytest
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.errors import (
     ModelNotFound,
-    OllamaError,
     OllamaNotRunning,
     OllamaRefused,
     OllamaStalled,
     OllamaUnreadable,
     StreamCut,
 )
-from desktop.ollama_api.transport import Limits
+from desktop.ollama_api.limits import Limits
 from tests.servers.scripted_ollama import Reply, ScriptedOllama, chat_line
 
 HI = [{"role": "user", "content": "Hi"}]
 QUICK = Limits(connect_s=1, answer_s=0.3, first_line_s=0.3, line_s=0.3, upload_s=0.3)
-Call = Callable[[OllamaClient], Awaitable[Any]]
 
 
 async def _drained(client: OllamaClient) -> list[Any]:
     return [status async for status in client.create("m", files={})]
-
-
-CALLS: dict[str, tuple[str, str, Call]] = {
-    "tags": ("GET", "/api/tags", lambda c: c.tags()),
-    "ps": ("GET", "/api/ps", lambda c: c.ps()),
-    "show": ("POST", "/api/show", lambda c: c.show("m")),
-    "chat": ("POST", "/api/chat", lambda c: c.chat("m", HI)),
-    "render": ("POST", "/api/chat", lambda c: c.render("m", HI)),
-    "create": ("POST", "/api/create", _drained),
-    "copy": ("POST", "/api/copy", lambda c: c.copy("m", "n")),
-    "delete": ("DELETE", "/api/delete", lambda c: c.delete("m")),
-}
-FAULTS: dict[str, tuple[Reply, type[OllamaError], str]] = {
-    "reset": (Reply(then="reset"), StreamCut, "Ollama's answer was cut off."),
-    "stall": (Reply(then="stall"), OllamaStalled, "Ollama does not answer."),
-    "half json": (Reply((b'{"mess',)), OllamaUnreadable, "The answer is not one of Ollama's."),
-    "html": (Reply((b"<html>\n",)), OllamaUnreadable, "The answer is not one of Ollama's."),
-    "list": (Reply((b"[1, 2]\n",)), OllamaUnreadable, "The answer is not one of Ollama's."),
-    "401": (Reply(({"error": "unauthorized"},), 401), OllamaRefused, "Ollama wants a sign-in."),
-    "404": (Reply(({"error": 'model "m" not found'},), 404), ModelNotFound, "no model named 'm'"),
-    "500": (Reply(({"error": "boom"},), 500), OllamaRefused, "(500): boom"),
-    "502 page": (Reply((b"<h1>Bad gateway</h1>",), 502), OllamaRefused, "<h1>Bad gateway</h1>"),
-    "redirect": (
-        Reply((), 307, headers=(("location", "http://evil.example/"),)),
-        OllamaRefused,
-        "redirected to http://evil.example/, which is never followed",
-    ),
-}
-UNNAMED = {"tags", "ps"}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("call", CALLS)
-def test_each_fault_of_each_endpoint_is_one_named_state(
-    call: str, fault: str, scripted: ScriptedOllama, run_async
-):
-    method, path, ask = CALLS[call]
-    reply, kind, text = FAULTS[fault]
-    if fault == "404" and call in UNNAMED:
-        kind, text = OllamaRefused, "(404)"
-    scripted.script(method, path, reply)
-
-    async def check() -> None:
-        async with OllamaClient(scripted.url, QUICK) as client:
-            start = time.monotonic()
-            with pytest.raises(kind) as caught:
-                await ask(client)
-            assert text in str(caught.value)
-            assert caught.value.hint
-            assert time.monotonic() - start < 2
-
-    run_async(check())
 
 
 def _closed_port() -> int:
