@@ -84,6 +84,8 @@ def fsync_folder(folder: Path) -> None:
 def _make_folder(folder: Path) -> None:
     """Make a folder and those above it, durably: a file is lost with the folder that holds it."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    if not missing:
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:
         fsync_folder(place.parent)

@@ -39,7 +39,7 @@ from converters.gguf.writer import (
     planned_bytes,
     write_gguf,
 )
-from converters.output_room import check_room, estimated_size, writing
+from converters.output_room import check_room, estimated_size, require_folder, writing
 from converters.peak_memory import peak_rss_bytes
 from converters.requantise import Rewritten, Touched, rewrite, rewrite_same
 
@@ -69,9 +69,10 @@ class ExportPlan:
 def export(plan: ExportPlan, report: Report, should_stop: ShouldStop) -> Exported:
     """Write `plan.output`, which appears only when all of it is on disk.
 
-    Raises UserError for a damaged base or adapter, an unknown or impossible type and a disk that
-    is too small (checked before the first byte), Stopped within a second of the wish. Nothing of
-    the output is left then, and an earlier file of its name stays as it was.
+    Raises UserError for a damaged base or adapter, an unknown or impossible type, a folder that
+    is not there and a disk that is too small (checked before the first byte), Stopped within a
+    second of the wish. Nothing of the output is left then, and an earlier file of its name stays
+    as it was.
     """
     started = time.monotonic()
     parse_type(plan.type)
@@ -220,6 +221,7 @@ class _ByteProgress:
 
 
 def _check_paths(plan: ExportPlan) -> None:
+    require_folder(plan.output)
     if plan.output.exists() and plan.output.samefile(plan.base):
         raise UserError(
             "The output would replace the base.",

@@ -12,6 +12,7 @@ from converters.gguf.tensor_types import TensorType, row_bytes
 from converters.gguf.type_policy import AUTO, bits, candidates, explicit, parse_type
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_GONE = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE}
 
 
 def estimated_size(header: Header, type_name: str, touched: Collection[str]) -> int:
@@ -35,10 +36,24 @@ def estimated_size(header: Header, type_name: str, touched: Collection[str]) -> 
 
 
 def check_room(output: Path, needed_bytes: int) -> None:
-    """Raise UserError, with both numbers, if the output's disk has less than `needed_bytes`."""
+    """Raise UserError, with both numbers, if the output's disk has less than `needed_bytes`.
+
+    Also if the output's folder is missing, as `require_folder`.
+    """
+    require_folder(output)
     free = free_bytes(output)
     if free < needed_bytes:
         raise _full(output, needed_bytes, free)
+
+
+def require_folder(output: Path) -> None:
+    """Raise UserError if the output's folder is missing, as when its drive is not connected.
+
+    It is not made: the file would silently go to another disk.
+    """
+    folder = output.absolute().parent
+    if not folder.is_dir():
+        raise _gone(folder, "There is no such folder", "Nothing was written.")
 
 
 def free_bytes(output: Path) -> int:
@@ -57,11 +72,23 @@ def writing(output: Path, needed_bytes: int) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise _full(output, needed_bytes, free_bytes(output)) from error
+        folder = output.absolute().parent
+        if error.errno in _GONE or not folder.is_dir():
+            kept = "The adapter and the base are kept."
+            raise _gone(folder, f"{error.strerror}", kept) from error
         raise UserError(
             "The output cannot be written.",
             f"{output}: {error.strerror}. The adapter and the base are kept.",
             "Choose another folder, or make this one writable.",
         ) from error
+
+
+def _gone(folder: Path, why: str, kept: str) -> UserError:
+    return UserError(
+        "The folder for the output is not there.",
+        f"{folder}: {why}. {kept}",
+        "Connect its drive again or make the folder, then try again from the export.",
+    )
 
 
 def _usual_choice(info: TensorInfo) -> TensorType:

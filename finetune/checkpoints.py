@@ -25,6 +25,7 @@ MANIFEST = "manifest.json"
 DAMAGED = "damaged"
 # The earlier folder of a step that is being saved again; it counts until the new one has its name.
 REPLACED_SUFFIX = ".replaced"
+_GONE = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE}
 _STEP = re.compile(r"step-(\d{8,})")
 
 
@@ -123,7 +124,7 @@ def _steps(root: Path) -> set[int]:
 def _make_root(root: Path) -> None:
     if root.is_dir():
         return
-    root.mkdir(mode=0o700, parents=True)
+    root.mkdir(mode=0o700)  # not its parents: where its drive is gone, none is made elsewhere
     fsync_folder(root.parent)
 
 
@@ -246,8 +247,12 @@ def _not_written(
     error: OSError, root: Path, step: int, files: Mapping[str, bytes]
 ) -> CheckpointNotWritten:
     needed = sum(map(len, files.values()))
+    detail = f"{root}: {error.strerror}. The checkpoints before it are as they were."
+    if error.errno in _GONE or not root.is_dir():
+        title = f"Paused: the folder for the checkpoint of step {step} is gone."
+        hint = "Connect its drive again, then continue the run."
+        return CheckpointNotWritten(title, detail, hint)
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        detail = f"{root}: {error.strerror}. The checkpoints before it are as they were."
         hint = "Make the folder writable, then continue the run."
         return CheckpointNotWritten(f"The checkpoint of step {step} was not written.", detail, hint)
     free = shutil.disk_usage(root).free

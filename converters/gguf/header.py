@@ -126,7 +126,7 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
     except OSError as error:
         raise UserError(
             "The model file cannot be read.",
-            f"{path.name}: {error.strerror or error}.",
+            f"{path}: {error.strerror or error}.",
             "Check that the file is there and that your account may read it.",
         ) from error
     with data:

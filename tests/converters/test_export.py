@@ -224,9 +224,8 @@ def test_same_is_refused_before_anything_is_written_for_blocks_without_a_layout(
     tmp_path: Path,
 ) -> None:
     tuned = _made(tmp_path, TensorType.Q4_K)
-    text = _refused(tuned, tmp_path / "new" / "same.gguf", type="same")
+    text = _refused(tuned, tmp_path / "same.gguf", type="same")
     assert "tuned tensors in Q4_K" in text
-    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q6_K", "F16", "same", "Q5_0"])
@@ -320,10 +319,14 @@ def test_f07_a_disk_that_fills_while_writing_leaves_nothing_behind(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_a_clear_error(small: Tuned, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_not_made_elsewhere(small: Tuned, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(UserError, match="The output cannot be written"):
-        _export(small, tmp_path / "file" / "tuned.gguf")
+    for missing in (tmp_path / "file", tmp_path / "not connected" / "folder"):
+        with pytest.raises(UserError, match="The folder for the output is not there") as raised:
+            _export(small, missing / "tuned.gguf")
+        assert str(missing) in raised.value.detail
+        assert "Connect its drive again" in raised.value.hint
+    assert not (tmp_path / "not connected").exists()
 
 
 def test_an_earlier_output_stays_when_the_export_fails(

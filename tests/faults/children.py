@@ -67,7 +67,20 @@ WORK = {
     work.__name__: work for work in (export, journal, record, job, checkpoint, recovery)
 }
 
+
+def main(work: str, folder: str) -> int:
+    """Do the work; a known error is printed as a person would read it."""
+    from converters.errors import UserError
+
+    try:
+        WORK[work](Path(folder))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 if __name__ == "__main__":
     if os.environ.get(NO_FSYNC):
         os.fsync = lambda _: None
-    WORK[sys.argv[1]](Path(sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

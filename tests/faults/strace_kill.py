@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
+HANG_S = 30
 _CALLS = (
     "write,pwrite64,writev,pwritev,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,"
     "mkdir,mkdirat,rmdir,ftruncate,truncate,link,linkat,symlink,symlinkat,copy_file_range,"
@@ -85,6 +87,24 @@ def run_killed_at(call: Call, command: Sequence[str], folder: Path) -> Killed:
     return Killed(folder, call)
 
 
+def run_paused_at(
+    call: Call, command: Sequence[str], meanwhile: Callable[[], None]
+) -> subprocess.CompletedProcess[str]:
+    """Run the child, stop it right after `call`, do something, let it go on to its end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        log = Path(scratch, "strace.log")
+        inject = ["-e", f"inject={call.kind}:signal=SIGSTOP:when={call.number}"]
+        with subprocess.Popen(
+            _strace(log, inject, command), env=_environment(), text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            pid = _stopped_child(log)
+            meanwhile()
+            os.kill(pid, signal.SIGCONT)
+            said, complaint = process.communicate(timeout=HANG_S)
+    return subprocess.CompletedProcess(command, process.returncode, said, complaint)
+
+
 def killed_everywhere(prepare: Prepare, command: Command, scratch: Path) -> Iterator[Killed]:
     """Kill one child at each of its changing calls, each in a folder of its own.
 
@@ -99,6 +119,18 @@ def killed_everywhere(prepare: Prepare, command: Command, scratch: Path) -> Iter
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield from pool.map(run, range(len(calls)))
+
+
+def _stopped_child(log: Path) -> int:
+    """Wait until strace reports that the child stopped; the child's process id."""
+    deadline = time.monotonic() + HANG_S
+    while time.monotonic() < deadline:
+        lines = log.read_text().splitlines() if log.exists() else []
+        stopped = next((line for line in lines if "--- stopped by SIGSTOP ---" in line), "")
+        if stopped:
+            return int(stopped.split()[0])
+        time.sleep(0.005)
+    raise TimeoutError(f"the child did not stop: {log.read_text()[-1000:]}")
 
 
 def _prepared(folder: Path, prepare: Prepare) -> Path:

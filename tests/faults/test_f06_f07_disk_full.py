@@ -49,6 +49,7 @@ def test_f07_a_full_disk_leaves_the_earlier_export_and_says_what_is_missing(
 ) -> None:
     with small_disk(tmp_path / "disk", DISK) as disk:
         output = disk / "out" / "model.gguf"
+        output.parent.mkdir()
         needed = _export(sources, output)
         before = contents(output.parent)
         for percent in POINTS:

@@ -27,7 +27,8 @@ def _work(name: str) -> Command:
 
 
 def _nothing(folder: Path) -> None:
-    """A folder without anything from before."""
+    """Nothing from before."""
+    (folder / "out").mkdir()
 
 
 def _earlier_export(folder: Path) -> None:

@@ -31,7 +31,7 @@ def _content(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_saved_checkpoint_is_found_with_its_files(tmp_path: Path) -> None:
-    root = tmp_path / "new" / "checkpoints"
+    root = tmp_path / "checkpoints"
     saved = save(root, 40, FILES)
     assert newest_valid(root) == checkpoints.Found(saved, ())
     assert (saved.step, saved.folder) == (40, root / "step-00000040")
