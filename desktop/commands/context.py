@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 from converters.errors import Stopped, UserError
-from desktop.core.paths import Home, resolve_home
+from desktop.core.paths import OTHER_HOME, Home, resolve_home
 
 DONE, USER_ERROR, USAGE, STOPPED, PROOF_FAILED = 0, 1, 2, 3, 4
 EngineChoice = Literal["auto", "ollama", "builtin"]
@@ -138,6 +138,8 @@ def _run(
         _print(fault.as_json(), _error_text(fault), as_json, sys.stderr)
         return USER_ERROR
     _print(output.value, output.text, as_json, sys.stdout)
+    if obstacle := context.home.obstacle:
+        print(f"Not saving: {obstacle} {OTHER_HOME}", file=sys.stderr)
     return output.code
 
 

@@ -21,6 +21,7 @@ CONTEXT_TOKENS = 2048
 
 def demo(context: Context) -> Output:
     """Tune the starter model on sample mails, prove it, and compare both answers (10 minutes)."""
+    context.home.require_writable()
     model = starter()
     context.say(asyncio.run(_bring_starter(context, model)))
     spec = TuneSpec(

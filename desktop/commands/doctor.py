@@ -31,7 +31,10 @@ async def doctor(context: Context) -> Output:
             {"name": card.name, "total_bytes": card.total_bytes, "free_bytes": card.free_bytes}
             for card in cards
         ],
-        "disk": {"home": str(context.home.root), "free_bytes": free},
+        "disk": {
+            "home": str(context.home.root), "free_bytes": free,
+            "writable": context.home.is_writable,
+        },
         "python": platform.python_version(),
         "packages": installed,
         "advice": _advice(status, bool(cards), free, installed),

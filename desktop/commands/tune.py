@@ -65,6 +65,7 @@ def _prepare(context: Context, spec: TuneSpec, examples: int) -> JobFolder:
 
 
 async def _prepared(context: Context, spec: TuneSpec, examples: int) -> Prepared:
+    context.home.require_writable()
     chosen = await choose(context.home, context.host, context.engine)
     try:
         return await prepare_tune(context.home, chosen, spec, examples)

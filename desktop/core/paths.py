@@ -1,10 +1,13 @@
 """Where everything lies that the program writes. Folders carry ids of ours, never user names."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters.errors import UserError
+
+OTHER_HOME = "Choose another folder with --home or TUNEDESK_HOME."
 
 
 @dataclass(frozen=True)
@@ -12,6 +15,27 @@ class Home:
     """The one folder that holds all of the program's files."""
 
     root: Path
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be saved there, as a sentence; empty if it can. Asked anew each time."""
+        if not self.root.exists():
+            return f"{self.root} is not there and cannot be made."
+        if not self.root.is_dir():
+            return f"{self.root} is no folder."
+        if not os.access(self.root, os.R_OK | os.W_OK | os.X_OK):
+            return f"{self.root} is read-only, or not yours to write."
+        return ""
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether anything can be saved there."""
+        return not self.obstacle
+
+    def require_writable(self) -> None:
+        """Raise UserError if nothing can be saved there: for whatever makes a job or a model."""
+        if obstacle := self.obstacle:
+            raise UserError("Nothing can be saved.", f"{obstacle} Nothing was started.", OTHER_HOME)
 
     @property
     def jobs(self) -> Path:
@@ -37,17 +61,12 @@ class Home:
 def resolve_home(option: Path | None = None) -> Home:
     """The home of `--home`, else TUNEDESK_HOME, else the platform's data folder; created 0700.
 
-    Raises UserError if the folder cannot be made.
+    One that cannot be made or written is returned too: whoever only reads gets by with it, the
+    others call `require_writable`.
     """
     root = option or _from_environment() or _platform_folder()
-    try:
+    with suppress(OSError):
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            "The program's folder cannot be made.",
-            f"{root}: {error.strerror}.",
-            "Choose another folder with --home or TUNEDESK_HOME.",
-        ) from error
     return Home(root.resolve())
 
 
