@@ -16,6 +16,7 @@ from converters.durable_files import write_bytes
 from converters.errors import UserError
 from finetune.data.rows import ColumnMap
 from finetune.data.segments import TooLong
+from finetune.relief import Relief
 
 Method = Literal["qlora"]
 BaseForm = Literal["blocks", "16bit", "f32"]
@@ -29,6 +30,7 @@ STEPS_AN_EPOCH = 75
 TOKENS_A_STEP = (512, 16_384)
 ONE_EPOCH_ABOVE_ROWS = 2_000
 TOKENS_A_PASS = 2_048
+CHECKPOINT_SECONDS = 300.0
 _NAME = re.compile(r"[A-Za-z0-9][\w./-]*(:[\w.-]+)?", re.ASCII)
 
 
@@ -55,6 +57,16 @@ class TuneSpec(BaseModel):
     too_long: TooLong = "truncate"
     tokens_per_step: int | None = Field(default=None, ge=16, le=4_194_304)
     max_seconds: float | None = Field(default=None, gt=0, description="Fit 1 to 2 epochs into it")
+    dropout: float = Field(
+        default=0.0, ge=0, le=0.9, description="Share of the adapter's inputs left out by chance"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, le=1000,
+        description="Stop after so many measurements in a row without a lower held-out loss",
+    )  # fmt: skip
+    checkpoint_seconds: float = Field(
+        default=CHECKPOINT_SECONDS, ge=1, le=86_400, description="Seconds between two checkpoints"
+    )
     seed: int = Field(default=0, ge=0, lt=2**32)
     export_type: ExportType = "auto"
     keep_general: float = 0.0
@@ -101,16 +113,20 @@ class TrainSpec(BaseModel):
     `base_path` is the GGUF file. tokens_per_step counts all tokens of an optimiser step,
     tokens_per_pass those that go through the model at once (memory; a longer row goes alone).
     epochs may be a fraction; with max_seconds the loop chooses it between 1 and 2. evaluations
-    counts those between the first and the last one.
+    counts those between the first and the last one; patience those in a row that may pass without
+    a lower loss. base_sha256 names the base's content, so that a run is continued on no other.
+    checkpoint_steps: a checkpoint also every so many steps.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_path: Path
+    base_sha256: str = ""
     form: BaseForm = "blocks"
     method: Method = "qlora"
     rank: int = 16
     alpha: float = 32.0
+    dropout: float = 0.0
     learning_rate: float = 1e-3
     epochs: float = 1.0
     tokens_per_step: int = 512
@@ -119,6 +135,10 @@ class TrainSpec(BaseModel):
     clip: float = 1.0
     evaluations: int = 9
     evaluation_rows: int = 100
+    patience: int | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    checkpoint_steps: int | None = None
+    relief: Relief = Relief()
     seed: int = 0
     device: Literal["cpu", "cuda"] = "cpu"
 
@@ -222,6 +242,9 @@ def resolve(
         tokens_per_pass=min(tokens_per_step, TOKENS_A_PASS),
         max_seconds=spec.max_seconds,
         evaluations=1 if spec.max_seconds else 9,
+        dropout=spec.dropout,
+        patience=spec.patience,
+        checkpoint_seconds=spec.checkpoint_seconds,
         seed=spec.seed,
     )
 

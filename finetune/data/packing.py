@@ -104,12 +104,20 @@ def steps_of_epoch(
 
 
 def endless_steps(
-    rows: Sequence[TokenRow], budget: int, tokens_per_step: int, seed: int
+    rows: Sequence[TokenRow],
+    budget: int,
+    tokens_per_step: int,
+    seed: int,
+    *,
+    epoch: int = 0,
+    index: int = 0,
 ) -> Iterator[tuple[Pack, ...]]:
-    """Epoch after epoch, each in another order. Raises ValueError if there are no rows."""
+    """Epoch after epoch, each in another order, from step `index` of `epoch` on.
+
+    Raises ValueError if there are no rows.
+    """
     if not rows:
         raise ValueError("no rows to train on")
-    epoch = 0
     while True:
-        yield from steps_of_epoch(rows, budget, tokens_per_step, seed * 1_000_003 + epoch)
-        epoch += 1
+        yield from steps_of_epoch(rows, budget, tokens_per_step, seed * 1_000_003 + epoch)[index:]
+        epoch, index = epoch + 1, 0

@@ -20,7 +20,7 @@ def _without_bitsandbytes() -> Iterator[None]:
 
 
 with _without_bitsandbytes():
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
     from peft.import_utils import is_bnb_4bit_available, is_bnb_available
     from peft.tuners.lora import LoraLayer
     from peft.tuners.lora.layer import Linear as LoraLinear
@@ -29,4 +29,11 @@ with _without_bitsandbytes():
     is_bnb_available()
     is_bnb_4bit_available()
 
-__all__ = ["LoraConfig", "LoraLayer", "LoraLinear", "PeftModel", "get_peft_model"]
+__all__ = [
+    "LoraConfig",
+    "LoraLayer",
+    "LoraLinear",
+    "PeftModel",
+    "get_peft_model",
+    "get_peft_model_state_dict",
+]

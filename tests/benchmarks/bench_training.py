@@ -238,7 +238,7 @@ def _say(**figures: float) -> None:
 def _ours(form: str, base: Path, rows: list[TokenRow], steps: int, clock: _Clock) -> None:
     from converters.events import Event, Progress  # noqa: PLC0415
     from finetune.data.packing import endless_steps  # noqa: PLC0415
-    from finetune.train import run  # noqa: PLC0415
+    from finetune.train import TrainFolders, run  # noqa: PLC0415
 
     spec = _spec(base, rows, form)
     batches = endless_steps(rows, spec.tokens_per_pass, spec.tokens_per_step, spec.seed)
@@ -253,7 +253,8 @@ def _ours(form: str, base: Path, rows: list[TokenRow], steps: int, clock: _Clock
 
     clock.wait()
     with tempfile.TemporaryDirectory() as folder:
-        run(spec, rows, (), Path(folder) / "adapter", report, lambda: done >= steps)
+        folders = TrainFolders(Path(folder) / "adapter", Path(folder) / "checkpoints")
+        run(spec, rows, (), folders, report, lambda: done >= steps)
 
 
 def _plain(base: Path, rows: list[TokenRow], steps: int, clock: _Clock) -> None:

@@ -11,7 +11,7 @@ from converters.events import Evaluated, Event, Note, Progress
 from converters.gguf.header import TensorType
 from finetune.data.segments import TokenRow
 from finetune.spec import TrainSpec
-from finetune.train import LossNotFinite, TrainResult, run
+from finetune.train import LossNotFinite, TrainFolders, TrainResult, run
 from tests.finetune.tiny_models import tiny_model
 from tests.finetune.tiny_rows import tiny_rows
 
@@ -54,6 +54,11 @@ class _Watcher:
         return [event for event in self.events if isinstance(event, Evaluated)]
 
 
+def _folders(root: Path) -> TrainFolders:
+    root.mkdir(exist_ok=True)
+    return TrainFolders(root / "adapter", root / "checkpoints")
+
+
 def _run(
     spec: TrainSpec,
     folder: Path,
@@ -62,7 +67,7 @@ def _run(
     held_out: list[TokenRow] = HELD_OUT,
 ) -> tuple[TrainResult, _Watcher]:
     watcher = watcher or _Watcher()
-    result = run(spec, rows, held_out, folder / "adapter", watcher.report, watcher.should_stop)
+    result = run(spec, rows, held_out, _folders(folder), watcher.report, watcher.should_stop)
     return result, watcher
 
 
@@ -144,7 +149,7 @@ def test_a_stop_ends_before_the_next_pass_and_keeps_the_adapter(
     assert len(watcher.losses) == 3
     assert result.held_out_after is None
     assert _is_trained(result.adapter)
-    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["adapter", "checkpoints"]
 
 
 def test_a_stop_within_a_step_leaves_the_adapter_of_the_step_before(
@@ -158,9 +163,9 @@ def test_a_stop_within_a_step_leaves_the_adapter_of_the_step_before(
         return passes > 6
 
     spec = _spec(base, tokens_per_step=80, tokens_per_pass=20, epochs=12)
-    result = run(spec, ROWS, (), tmp_path / "a", lambda _: None, stop_in_second_step)
+    result = run(spec, ROWS, (), _folders(tmp_path / "a"), lambda _: None, stop_in_second_step)
     assert (result.stopped, result.steps, passes) == (True, 1, 7)
-    first, _ = _run(spec, tmp_path, _Watcher(stop_after=1), held_out=[])
+    first, _ = _run(spec, tmp_path / "b", _Watcher(stop_after=1), held_out=[])
     assert _bytes(result) == _bytes(first)
 
 
@@ -169,7 +174,7 @@ def test_ctrl_c_keeps_the_adapter(base: Path, tmp_path: Path) -> None:
         if isinstance(event, Progress) and event.step == 2:
             raise KeyboardInterrupt
 
-    result = run(_spec(base), ROWS, (), tmp_path / "adapter", interrupt, lambda: False)
+    result = run(_spec(base), ROWS, (), _folders(tmp_path), interrupt, lambda: False)
     assert (result.stopped, result.steps) == (True, 2)
     assert _is_trained(result.adapter)
 
