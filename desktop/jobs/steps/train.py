@@ -1,13 +1,19 @@
 """Step "train": the adapter, from the rows that were rendered."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from converters.errors import Stopped
 from converters.events import Stage
 from desktop.core.records import Record, write_record
+from desktop.jobs.accept import accepted
 from desktop.jobs.steps.prepare_text import token_rows_of
 from desktop.jobs.work import Work
+from finetune.relief import Relief
 from finetune.spec import TrainSpec, resolve
+
+if TYPE_CHECKING:
+    from finetune.train import TrainFolders
 
 TRAIN = "train.json"
 
@@ -26,8 +32,10 @@ class TrainFigures(Record):
 
 
 def train_step(work: Work) -> None:
-    """Train and write the adapter and `train.json`. Raises Stopped after keeping the adapter of
-    the last step when asked to stop."""
+    """Train, or go on from the newest checkpoint; write the adapter and `train.json`.
+
+    Raises Stopped after keeping a checkpoint of the last step when asked to stop.
+    """
     from finetune import train  # torch: 2 s, and only this process may load it
 
     work.report(Stage("train"))
@@ -35,13 +43,20 @@ def train_step(work: Work) -> None:
     held_out = token_rows_of(work, "held_out")
     # A model that Ollama keeps loaded takes the memory that the training needs.
     work.wait(work.serving.release(work.job.base.model))
-    folders = train.TrainFolders(work.folder.adapter, work.folder.artefact("checkpoints"))
-    result = train.run(_spec(work), rows, held_out, folders, work.report, work.should_stop)
+    result = train.run(
+        _spec(work), rows, held_out, _folders(work), work.report, work.should_stop
+    )
     figures = {name: value for name, value in asdict(result).items()
                if name in TrainFigures.model_fields}
     write_record(work.folder.artefact(TRAIN), TrainFigures.model_validate(figures))
     if result.stopped:
         raise Stopped
+
+
+def _folders(work: Work) -> "TrainFolders":
+    from finetune.train import TrainFolders  # torch
+
+    return TrainFolders(work.folder.adapter, work.folder.checkpoints)
 
 
 def _spec(work: Work) -> TrainSpec:
@@ -53,7 +68,13 @@ def _spec(work: Work) -> TrainSpec:
         work.job.tune, work.job.base.path, parameters=parameters_of(work), rows=len(rows),
         epoch_tokens=sum(lengths),
     )
-    return spec.model_copy(update={"device": best_device()})
+    relief = accepted(work.folder)
+    return spec.model_copy(update={
+        "device": best_device(), "base_sha256": work.job.base.sha256,
+        "relief": Relief(
+            split=relief.split, row_tokens=relief.row_tokens, recompute=relief.recompute
+        ),
+    })
 
 
 def parameters_of(work: Work) -> int:
