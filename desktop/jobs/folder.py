@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from filelock import FileLock
@@ -12,6 +12,8 @@ from converters.durable_files import write_bytes, write_json
 from converters.errors import UserError
 from desktop.core.held_lock import is_held
 from desktop.core.records import Record
+
+_ID_TIME = "%Y%m%d-%H%M%S"
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,10 @@ class JobFolder:
 def create_job(jobs: Path, name: str, spec: Record) -> JobFolder:
     """Make a new job folder with its specification. The id is the UTC time and the name's letters.
 
-    A second job within the same second gets a number.
+    Ids sort as the jobs were made, also within a second or when the clock was set back in between;
+    two programs that start a job at once get a number.
     """
-    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{slug(name)}"
+    stem = f"{_time_of_next(jobs):{_ID_TIME}}-{slug(name)}"
     jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
     for attempt in range(100):
         folder = JobFolder(jobs / (stem if attempt == 0 else f"{stem}-{attempt + 1}"))
@@ -154,6 +157,20 @@ def open_job(jobs: Path, job_id: str) -> JobFolder:
             "It cannot be continued. `tunedesk jobs delete` removes what is left of it.",
         )
     raise UserError(f'There is no job "{job_id}".', listed, "`tunedesk jobs` lists all of them.")
+
+
+def _time_of_next(jobs: Path) -> datetime:
+    """Now, or the second after the newest job where the clock says no more than that (F33)."""
+    now = datetime.now(UTC)
+    times = (time for path in jobs.glob("*") if (time := _time_in(path.name)))
+    return max(now, max((time + timedelta(seconds=1) for time in times), default=now))
+
+
+def _time_in(job_id: str) -> datetime | None:
+    try:
+        return datetime.strptime(job_id[:15], _ID_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def slug(name: str) -> str:
