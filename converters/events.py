@@ -33,6 +33,7 @@ class Progress:
     tokens_per_s: float | None = None
     memory_bytes: int | None = None
     remaining_s: float | None = None
+    bytes_per_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ COMMANDS = {
     "modelfile": ("desktop.commands.modelfile", "modelfile"),
     "verify": ("desktop.commands.verify", "verify"),
     "chat": ("desktop.commands.chat", "chat"),
+    "pull": ("desktop.commands.pull", "pull"),
     "demo": ("desktop.commands.demo", "demo"),
 }
 GROUPS = {

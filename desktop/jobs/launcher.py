@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from converters.errors import UserError
 from desktop.jobs import worker
@@ -12,10 +13,11 @@ from desktop.jobs.failures import interrupted
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.journal import read_entries
 from desktop.jobs.progress import JobView, reduce, where
+from desktop.ollama_api import keys
 
 POLL_S = 0.1
 LOCKED_WITHIN_S = 10.0
-_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL")
+_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "API_KEY", "CREDENTIAL", keys.VARIABLE)
 OnView = Callable[[JobView], None]
 Poll = Callable[[], int | None]
 """The exit code of a worker that ended, None while it runs."""
@@ -45,15 +47,20 @@ def start(folder: JobFolder, action: str = "tune") -> subprocess.Popen[bytes]:
     """Start the worker and return once it holds the job's lock (or has ended).
 
     It does not end with this process or its terminal. -P: a folder named `desktop` where the
-    person stands must not be taken for ours.
+    person stands must not be taken for ours. Keys of servers go through its standard input, which
+    nobody else can read.
     """
+    secrets = keys.for_child().encode()
     folder.stop.unlink(missing_ok=True)  # an earlier run's
     with folder.output_log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "desktop.jobs.worker", str(folder.root), action],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            stdin=subprocess.PIPE, stdout=log, stderr=log,
             start_new_session=True, env=worker_environment(dict(os.environ)),
         )
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin:  # it may have ended already
+        process.stdin.write(secrets)
     deadline = time.monotonic() + LOCKED_WITHIN_S
     while process.poll() is None and folder.pid() != process.pid and time.monotonic() < deadline:
         time.sleep(0.02)

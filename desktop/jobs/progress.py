@@ -38,6 +38,7 @@ class JobView:
     steps: int = 0
     loss: float | None = None
     tokens_per_s: float | None = None
+    bytes_per_s: float | None = None
     remaining_s: float | None = None
     memory_bytes: int | None = None
     losses: tuple[tuple[int, float], ...] = ()
@@ -56,6 +57,7 @@ def reduce(view: JobView, event: Event) -> JobView:
         case Stage(name):
             return replace(
                 view, stage=name, step=0, steps=0, loss=None, remaining_s=None, tokens_per_s=None,
+                bytes_per_s=None,
                 memory_bytes=None,
             )
         case Progress():
@@ -80,8 +82,8 @@ def _progressed(view: JobView, event: Progress) -> JobView:
         losses = _continued(losses, event.step, event.loss)
     return replace(
         view, step=event.step, steps=event.steps, loss=event.loss, losses=losses,
-        tokens_per_s=event.tokens_per_s, remaining_s=event.remaining_s,
-        memory_bytes=event.memory_bytes,
+        tokens_per_s=event.tokens_per_s, bytes_per_s=event.bytes_per_s,
+        remaining_s=event.remaining_s, memory_bytes=event.memory_bytes,
     )
 
 
@@ -106,6 +108,8 @@ def line_of(view: JobView) -> str:
         parts.append(f"loss {view.loss:.3f}")
     if view.tokens_per_s:
         parts.append(f"{view.tokens_per_s:,.0f} tokens/s")
+    if view.bytes_per_s is not None:
+        parts.append(f"{view.bytes_per_s / 1e6:,.1f} MB/s")
     if view.remaining_s is not None:
         parts.append(f"{duration(view.remaining_s)} left")
     if view.memory_bytes:

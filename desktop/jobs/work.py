@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from converters.errors import UserError
-from converters.events import Report, ShouldStop
+from converters.errors import Stopped, UserError
+from converters.events import Note, Report, ShouldStop
 from converters.gguf.header import Header, read_header
 from desktop.core.paths import Home
 from desktop.core.records import read_record
@@ -26,12 +26,19 @@ from desktop.ollama_api.errors import (
     ModelNotFound,
     OllamaNotRunning,
     OllamaStalled,
+    OllamaUnreadable,
+    SignInNeeded,
     StreamCut,
 )
-from desktop.serving.choice import open_serving
+from desktop.ollama_api.outage import News
+from desktop.serving.choice import Patience, open_serving
 from desktop.serving.protocol import Serving
 
 REFUSED = "(the template refuses this conversation)"
+RECONNECT_S = 30.0
+_SERVER_FAILED = (
+    OllamaNotRunning, OllamaStalled, OllamaUnreadable, SignInNeeded, StreamCut, ModelNotFound,
+)
 
 
 @dataclass
@@ -47,7 +54,14 @@ class Work:
         self.job = read_record(self.folder.spec, TuneJob)
         self._runner = asyncio.Runner()
         job = self.job
-        self.serving: Serving = self.wait(open_serving(Home(job.home), job.host, job.engine))
+        patience = Patience(RECONNECT_S, self._on_outage)
+        try:
+            self.serving: Serving = self.wait(
+                open_serving(Home(job.home), job.host, job.engine, patience)
+            )
+        except BaseException:
+            self._runner.close()
+            raise
         return self
 
     def __exit__(
@@ -75,10 +89,20 @@ class Work:
         message. A server that fails in another way raises as always."""
         try:
             return self.wait(self.serving.render(model, messages, self.job.tune.think))
-        except (OllamaNotRunning, OllamaStalled, StreamCut, ModelNotFound):
+        except _SERVER_FAILED:
             raise
         except UserError:
             return REFUSED
+
+    def _on_outage(self, news: News) -> None:
+        """A server that restarts must not end a job, but the person sees that it is waited for."""
+        if news == "lost":
+            text = f"Ollama does not answer; trying again for up to {RECONNECT_S:.0f} s."
+            self.report(Note("warning", text))
+        elif news == "back":
+            self.report(Note("info", "Ollama answers again."))
+        if self.should_stop():
+            raise Stopped
 
     @property
     def engine_log(self) -> Path:

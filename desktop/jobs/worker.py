@@ -21,6 +21,7 @@ from converters.events import Event, Failed, Finished, Report, ShouldStop
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.journal import Journal
 from desktop.jobs.slot import slot
+from desktop.ollama_api import keys
 
 DONE, USER_ERROR, STOPPED, PROOF_FAILED, FAULT, ALREADY_RUNNING = 0, 1, 3, 4, 70, 75
 LOCK_S = 1.0
@@ -127,4 +128,6 @@ def _stop_asked(folder: JobFolder) -> ShouldStop:
 
 
 if __name__ == "__main__":
+    if not sys.stdin.isatty():  # the launcher's pipe; a person at a terminal has nothing to say
+        keys.read_from_parent(sys.stdin)
     sys.exit(main(sys.argv[1:]))

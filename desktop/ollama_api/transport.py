@@ -15,6 +15,7 @@ from desktop.ollama_api.address import is_loopback
 from desktop.ollama_api.answers import Answers
 from desktop.ollama_api.errors import (
     CertificateRefused,
+    OllamaError,
     OllamaNotRunning,
     OllamaStalled,
     OllamaUnreadable,
@@ -166,9 +167,7 @@ class Transport:
             async with asyncio.timeout(limit_s):
                 yield
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            if reason := _certificate_reason(error):
-                raise CertificateRefused(self.url, reason) from None
-            raise OllamaNotRunning(self.url) from None
+            raise _unconnected(self.url, error) from None
         except (TimeoutError, httpx.TimeoutException):
             raise OllamaStalled(what, said_s) from None
         except httpx.ProxyError as error:
@@ -179,13 +178,14 @@ class Transport:
             raise OllamaUnreadable(self.url, f"{type(error).__name__}: {error}") from error
 
 
-def _certificate_reason(error: BaseException) -> str:
-    """Why the encrypted connection failed, "" if it did not get so far."""
+def _unconnected(url: str, error: BaseException) -> OllamaError:
+    """Why there is no connection: nobody there, or no encryption that can be trusted."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return cause.verify_message or str(cause)
+            return CertificateRefused(url, cause.verify_message or str(cause))
         if isinstance(cause, ssl.SSLError):
-            return cause.reason or str(cause)
+            reason = cause.reason or str(cause)
+            return OllamaUnreadable(url, f"no encrypted connection could be made ({reason}).")
         cause = cause.__cause__ or cause.__context__
-    return ""
+    return OllamaNotRunning(url)

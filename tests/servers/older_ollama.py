@@ -1,7 +1,11 @@
-"""Real Ollamas of the older behaviour classes, where somebody built them; a loud skip elsewhere.
+r"""Real Ollamas of the older behaviour classes, where somebody built them; a loud skip elsewhere.
 
-    OLLAMA_VERSION=0.33.3 tests/servers/get_ollama.sh      (2 CPU-minutes)
-    OLLAMA_VERSION=0.24.0 tests/servers/get_ollama.sh      (compiles its engine: 20 CPU-minutes)
+    OLLAMA_VERSION=0.33.3 tests/servers/get_ollama.sh      (1 CPU-minute)
+    CGO_CXXFLAGS="-O2 -I LLAMA_CPP/vendor" \
+        OLLAMA_VERSION=0.24.0 tests/servers/get_ollama.sh  (6 CPU-minutes: it holds its engine)
+
+LLAMA_CPP: any sources of llama.cpp, e.g. those in llama-cpp-python's; Go's modules leave `vendor`
+folders out.
 """
 
 import os

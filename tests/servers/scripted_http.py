@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Ending = Literal["end", "reset", "stall", "hang"]
-"""After the body: a proper end, a reset connection, or silence with the connection open: stall
-still takes what the client sends and has sent its head, hang does neither."""
+Ending = Literal["end", "eof", "reset", "stall", "hang"]
+"""After the body: a proper end, a closed connection (eof) or a reset one, both without a head if
+there is no body, or silence with the connection open: stall still takes what the client sends and
+has sent its head, hang does neither."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ async def _exchange(
     reply = reply or state.answer(request)
     if reply.then == "hang":
         await state.closing.wait()
-    if reply.then != "reset" or reply.lines:
+    if reply.then not in ("reset", "eof") or reply.lines:
         await _send(writer, reply)
     if reply.then == "stall":
         # Until the client gives up and closes its side.

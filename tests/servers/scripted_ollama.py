@@ -6,6 +6,7 @@ script first. It generates nothing. What differs between the classes is `scripte
 """
 
 import hashlib
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class ScriptedOllama(ScriptedServer):
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     alter: dict[str, Any] = field(default_factory=dict)
     forget_blobs: int = 0
+    wanted_key: str = ""
 
     @property
     def kind(self) -> classes.Kind:
@@ -41,6 +43,9 @@ class ScriptedOllama(ScriptedServer):
 
     def answer(self, request: Request) -> Reply:
         """The unscripted answer."""
+        if self.wanted_key and request.headers.get("authorization") != f"Bearer {self.wanted_key}":
+            shown = request.headers.get("authorization", "nothing")
+            return Reply(({"error": f"unauthorized: {shown}"},), 401)
         path = "/api/blobs" if request.path.startswith("/api/blobs/") else request.path
         answer = self._ANSWERS.get((request.method, path))
         return answer(self, request) if answer else super().answer(request)
@@ -182,10 +187,11 @@ def chat_line(text: str, *, done: bool = False) -> dict[str, Any]:
 
 @contextmanager
 def scripted_ollama(
-    version: str = "0.34.4", *, store: Path | None = None, port: int = 0
+    version: str = "0.34.4", *, store: Path | None = None, port: int = 0,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[ScriptedOllama]:
     """Run a scripted server on a loop in a thread of its own, for the block."""
-    with serving(ScriptedOllama(version=version, store=store), port=port) as state:
+    with serving(ScriptedOllama(version=version, store=store), port=port, tls=tls) as state:
         yield state
 
 
