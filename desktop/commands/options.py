@@ -31,6 +31,12 @@ def spec_of_options(
     max_tokens: Annotated[int | None, typer.Option(help="Longest row (2048).")] = None,
     too_long: Annotated[str | None, typer.Option(help="truncate, split or skip.")] = None,
     tokens_per_step: Annotated[int | None, typer.Option(help="Tokens of one step.")] = None,
+    dropout: Annotated[float | None, typer.Option(
+        help="Share of the adapter's inputs left out by chance (0).")] = None,
+    patience: Annotated[int | None, typer.Option(
+        help="Stop after so many measurements without a lower held-out loss.")] = None,
+    checkpoint_seconds: Annotated[float | None, typer.Option(
+        help="Seconds between two checkpoints (300).")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices (0).")] = None,
     export_type: Annotated[str | None, typer.Option(
         help="auto, same, or one type for the touched tensors.")] = None,
@@ -45,7 +51,8 @@ def spec_of_options(
         "model": model, "data": data, "name": name, "held_out": held_out, "task": task,
         "method": method, "base": base, "rank": rank, "alpha": alpha, "epochs": epochs,
         "learning_rate": learning_rate, "max_tokens": max_tokens, "too_long": too_long,
-        "tokens_per_step": tokens_per_step, "seed": seed, "export_type": export_type,
+        "tokens_per_step": tokens_per_step, "dropout": dropout, "patience": patience,
+        "checkpoint_seconds": checkpoint_seconds, "seed": seed, "export_type": export_type,
         "keep_general": keep_general, "columns": columns_of(map_), "replace": replace or None,
     })
 
