@@ -30,6 +30,8 @@ WANTED = {"16bit to plain": 1.0, "blocks to 16bit": 0.85, "loss": 0.01}
 SIDES = ("plain", "16bit", "blocks")
 UNMEASURED = 2
 LEARNING_RATE, RANK, ALPHA = 1e-3, 16, 32.0
+# The plan's rows: about the median of the sample mails.
+ROW_TOKENS = 128
 
 
 def main() -> None:
@@ -98,9 +100,16 @@ def _print_losses(turns: dict[str, list[dict[str, float]]]) -> None:
 
 def _print_plan(base: Path, end: dict[str, float], start: dict[str, float]) -> None:
     from converters.gguf.header import read_header  # noqa: PLC0415
-    from finetune.plan import PROGRAM_BYTES, memory_terms  # noqa: PLC0415
+    from finetune.plan import (  # noqa: PLC0415
+        PROGRAM_BYTES,
+        MemoryCase,
+        MicroBatch,
+        memory_terms,
+    )
 
-    terms = memory_terms(read_header(base), RANK, int(end["widest"]))
+    widest = int(end["widest"])
+    batch = MicroBatch((ROW_TOKENS,) * (widest // ROW_TOKENS), widest // 4)
+    terms = memory_terms(read_header(base), MemoryCase(batch, RANK))
     planned = sum(term.bytes for term in terms)
     print(f"plan of blocks at {end['widest']:.0f} tokens a pass: "
           + ", ".join(f"{term.name} {term.bytes / 1e6:.0f}" for term in terms) + " MB")  # fmt: skip
