@@ -17,6 +17,7 @@ from converters.errors import UserError
 from finetune.data.rows import ColumnMap
 from finetune.data.segments import TooLong
 from finetune.relief import Relief
+from finetune.spec_problems import problems
 
 Method = Literal["qlora"]
 BaseForm = Literal["blocks", "16bit", "f32"]
@@ -80,6 +81,14 @@ class TuneSpec(BaseModel):
         if not _NAME.fullmatch(name):
             raise ValueError(f"`{name}` is not a model name (letters, digits and . _ - / : only)")
         return name
+
+    @field_validator("export_type", mode="before")
+    @classmethod
+    def _as_types_are_written(cls, name: Any) -> Any:
+        """`q8_0` and `AUTO` mean what they mean for `export --type`."""
+        if not isinstance(name, str):
+            return name
+        return name.lower() if name.lower() in ("auto", "same") else name.upper()
 
     @field_validator("held_out")
     @classmethod
@@ -148,17 +157,17 @@ def validate(values: Mapping[str, Any]) -> list[str]:
     try:
         TuneSpec.model_validate(dict(values))
     except ValidationError as error:
-        return _problems(error)
+        return problems(error, TuneSpec)
     return []
 
 
 def parse(values: Mapping[str, Any]) -> TuneSpec:
     """TuneSpec of `values`. Raises UserError that lists every problem."""
-    problems = validate(values)
-    if problems:
+    found = validate(values)
+    if found:
         raise UserError(
-            f"The specification has {len(problems)} problem{'s' * (len(problems) > 1)}.",
-            "; ".join(problems) + ".",
+            f"The specification has {len(found)} problem{'s' * (len(found) > 1)}.",
+            "; ".join(found) + ".",
             "Correct these and start again; nothing was changed.",
         )
     return TuneSpec.model_validate(dict(values))
@@ -247,16 +256,6 @@ def resolve(
         checkpoint_seconds=spec.checkpoint_seconds,
         seed=spec.seed,
     )
-
-
-def _problems(error: ValidationError) -> list[str]:
-    texts = {"extra_forbidden": "unknown key", "missing": "is missing"}
-    found: list[str] = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        text = item["msg"].removeprefix("Value error, ")
-        found.append(f"{where}: {texts.get(item['type'], text)}")
-    return found
 
 
 def _toml(value: Any) -> str:

@@ -19,11 +19,50 @@ def test_every_problem_is_reported_at_once() -> None:
         "model: is missing",
         "name: `../x` is not a model name (letters, digits and . _ - / : only)",
         "held_out: the same file as data, so nothing would be held out",
-        "rank: Input should be greater than or equal to 1",
+        "rank: 0 is not between 1 and 1024",
         "max_seconds: cannot be given together with epochs",
         "keep_general: the guard is not available yet, leave it at 0",
         "colour: unknown key",
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "problem"),
+    [
+        ("rank", 5000, "5000 is not between 1 and 1024"),
+        ("rank", "many", '"many" is not a whole number between 1 and 1024'),
+        ("rank", 1.5, "1.5 is not a whole number between 1 and 1024"),
+        ("alpha", -1, "-1 is not above 0 and at most 4096"),
+        ("learning_rate", "fast", '"fast" is not a number above 0 and at most 1'),
+        ("max_seconds", 0, "0 is not above 0"),
+        ("seed", -1, "-1 is not between 0 and 4294967295"),
+        ("task", "poems", '"poems" is not one of auto, labels, json, text'),
+        ("replace", "perhaps", '"perhaps" is not true or false'),
+        ("model", "", "is empty"),
+        ("model", 3, "3 is not a text"),
+        ("columns", "prompt", '"prompt" is not a table of columns'),
+        ("data", ["a"], "a list is not a text"),
+        ("name", "x" * 200 + "!", f"`{'x' * 200}!` is not a model name (letters, digits and "
+                                  ". _ - / : only)"),
+    ],
+)  # fmt: skip
+def test_a_problem_names_the_value_and_what_is_allowed(
+    field: str, value: object, problem: str
+) -> None:
+    assert spec.validate({**ASKED, field: value}) == [f"{field}: {problem}"]
+
+
+def test_an_unknown_column_is_named() -> None:
+    (problem,) = spec.validate({**ASKED, "columns": {"answer": "a"}})
+    assert problem.startswith('columns.answer: "answer" is not one of ')
+
+
+def test_export_types_may_be_written_in_small_letters() -> None:
+    asked = [spec.parse({**ASKED, "export_type": name}).export_type
+             for name in ("q8_0", "Q6_k", "f16", "AUTO", "Same")]  # fmt: skip
+    assert asked == ["Q8_0", "Q6_K", "F16", "auto", "same"]
+    (problem,) = spec.validate({**ASKED, "export_type": "q9"})
+    assert problem.startswith('export_type: "Q9" is not one of auto, same, Q4_0')
 
 
 def test_parse_raises_one_error_that_names_all_problems() -> None:
