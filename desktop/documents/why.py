@@ -1,0 +1,69 @@
+"""Why a page was found, in the words of the question and of the packs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from desktop.documents.entries import Ints
+from desktop.documents.ranking import Question, Ranking
+from desktop.documents.rows import PhraseMatch
+from desktop.documents.words import stem
+
+By = Literal["words", "meaning", "both"]
+
+
+@dataclass(frozen=True)
+class Why:
+    """words: of the question, on the page. rows: runs of the question's words in one line.
+
+    pack: phrases that a pack added, in one line. by: what found the page.
+    """
+
+    words: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    pack: tuple[str, ...] = ()
+    by: By = "words"
+
+    def __str__(self) -> str:
+        """One short line, e.g. "words: interest, expense; in one row: interest expense"."""
+        parts = (("words", self.words), ("in one row", self.rows), ("from a pack", self.pack))
+        told = [f"{label}: {', '.join(found)}" for label, found in parts if found]
+        if self.by != "words":
+            told.append("close in meaning")
+        # The recipe gives a page a tenth of its neighbours: a table goes on overleaf.
+        return "; ".join(told) or "next to a page that fits"
+
+
+def why(ranking: Ranking, question: Question, page: int) -> Why:
+    """What speaks for the page with that index in the scope; the longest phrases only."""
+    written = {stem(word): word for word in reversed(question.query.words)}
+    texts = {phrase.stems: phrase.text for phrase in question.expansion.phrases}
+    rows = _longest([match.phrase for match in _on(ranking.question_rows, page)])
+    return Why(
+        words=tuple(w for w in question.query.telling if _has(ranking, stem(w), page)),
+        rows=tuple(" ".join(written[part] for part in phrase) for phrase in rows),
+        pack=tuple(texts[match.phrase] for match in _on(ranking.pack_rows, page)),
+    )
+
+
+def _has(ranking: Ranking, term: str, page: int) -> bool:
+    units = ranking.scope.chunks
+    return bool((units.page[units.holders(term)[0]] == page).any())
+
+
+def _on(matches: Sequence[PhraseMatch], page: int) -> list[PhraseMatch]:
+    return [match for match in matches if _holds(match.pages, page)]
+
+
+def _holds(pages: Ints, page: int) -> bool:
+    at = int(np.searchsorted(pages, page))
+    return at < len(pages) and int(pages[at]) == page
+
+
+def _longest(phrases: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Those that are not a part of another one."""
+    sets = [frozenset(phrase) for phrase in phrases]
+    return [phrase for phrase, own in zip(phrases, sets, strict=True)
+            if not any(own < other for other in sets)]  # fmt: skip
