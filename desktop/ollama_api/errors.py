@@ -133,7 +133,8 @@ class ImportFailed(OllamaError):
         super().__init__(
             f"The model could not be {step} Ollama.",
             f"{cause} The finished model file is kept: {kept}",
-            "Start Ollama again, then `tunedesk import` that file.",
+            "Restart Ollama (with a full disk it fails until then), then `tunedesk import` that "
+            "file.",
         )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -163,16 +164,18 @@ def test_f8_a_full_store_is_said_with_what_to_do(scripted, gguf, sha256, inherit
     assert "restart Ollama" in caught.value.hint
 
 
+@pytest.mark.parametrize("ending", ["reset", "eof"])
 @pytest.mark.parametrize("after", [0, 1000])
-def test_f8_a_connection_reset_during_upload_keeps_the_file(
-    after: int, scripted, gguf, sha256, inheritance, run_async
+def test_f8_a_connection_that_ends_during_upload_keeps_the_file(
+    after: int, ending: Any, scripted, gguf, sha256, inheritance, run_async
 ):
-    reply = Reply(then="reset", after_request_bytes=after)
+    reply = Reply(then=ending, after_request_bytes=after)
     scripted.script("POST", "/api/blobs", reply)
     with pytest.raises(ImportFailed) as caught:
         _publish(run_async, scripted.url, gguf, sha256, "t", inheritance)
     assert caught.value.title == "The model could not be uploaded to Ollama."
     assert f"The finished model file is kept: {gguf}" in caught.value.detail
+    assert "Restart Ollama" in caught.value.hint
     assert "tunedesk import" in caught.value.hint
 
 
