@@ -5,7 +5,7 @@ A page that PDFium cannot read is handed out as a `LostPage`, so that the rest s
 
 import re
 from collections.abc import Buffer, Iterator
-from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from converters.documents.hidden_text import hidden_characters
 from converters.documents.page import Boxes, DocumentRefused, Page, Span, Verdict, without_places
 from converters.documents.page_objects import IMAGE, PATH, PageObjects, objects_of
 from converters.documents.pdfium import PdfDocument, PdfPage, PdfText
+from converters.documents.reader import LostPage
 from converters.documents.ruled_tables import table_rows
 from converters.documents.verdict import sample_of, verdict_of
 
@@ -22,13 +23,6 @@ _MANY_PATHS = 100  # letters drawn as outlines: a scan without a picture
 _MOST_PICTURES = 50
 _LARGEST_REPAIR = 64 * 2**20
 _ROOT = re.compile(rb"\b(\d{1,9}) (\d{1,5}) obj\s*<<[^<>]{0,2000}/Type\s*/Catalog\b")
-
-
-@dataclass(frozen=True)
-class LostPage:
-    """A page that could not be read."""
-
-    number: int
 
 
 class PdfReader:
@@ -39,18 +33,19 @@ class PdfReader:
 
     def __init__(self, data: Buffer, password: str | None = None) -> None:
         self._document, self.is_repaired = _opened(data, password)
-        self.page_count = self._document.page_count
+        self.page_count: int | None = self._document.page_count
+        self.replaced = 0
 
     def pages(self, first: int = 1) -> Iterator[Page | LostPage]:
         """Every page from number `first` on."""
-        for number in range(first, self.page_count + 1):
+        for number in range(first, self._document.page_count + 1):
             try:
                 with self._document.page(number - 1) as page:
                     yield _page(number, page)
             except DocumentRefused:
                 yield LostPage(number)
 
-    def __enter__(self) -> "PdfReader":
+    def __enter__(self) -> Self:
         self._document.__enter__()
         return self
 

@@ -44,13 +44,18 @@ def described(cells: Cells) -> list[str]:
     if len(cells) < 2:
         return []
     header, body = cells[0], cells[1:]
-    named = sum(bool(name) and not _is_figure(name) for name in header)
-    if named < 2:
+    if not names_columns(header):
         header, body = [""] * len(header), cells
-    return [_sentence(header, row) for row in body]
+    return [sentence(header, row) for row in body]
 
 
-def _sentence(header: list[str], row: list[str]) -> str:
+def names_columns(row: list[str]) -> bool:
+    """Whether a first row is a header: two names at least that are no figures."""
+    return sum(bool(name) and not _is_figure(name) for name in row) >= 2
+
+
+def sentence(header: list[str], row: list[str]) -> str:
+    """One row in words, its empty cells left out."""
     pairs = zip(header, row, strict=True)
     return "; ".join(f"{name}: {value}" if name else value for name, value in pairs if value)
 

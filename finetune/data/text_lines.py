@@ -11,18 +11,10 @@ from typing import BinaryIO
 
 from converters.errors import Stopped, UserError
 from converters.events import ShouldStop
+from converters.text_encoding import detect_encoding
 
 MAX_LINE_BYTES = 16 * 2**20
 CHUNK_BYTES = 2**18
-
-# The UTF-32 mark of little endian begins with that of UTF-16, so it is looked for first.
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 
 
 @dataclass(frozen=True)
@@ -37,21 +29,6 @@ class Line:
 def never_stop() -> bool:
     """The `should_stop` of callers that cannot be interrupted."""
     return False
-
-
-def detect_encoding(start: bytes) -> tuple[str, int]:
-    """(encoding, bytes of the mark) of a file that begins with `start`.
-
-    Without a mark it is UTF-8, unless every second byte is zero as in unmarked UTF-16.
-    """
-    for mark, encoding in _MARKS:
-        if start.startswith(mark):
-            return encoding, len(mark)
-    if len(start) >= 4 and start[0] and not start[1] and start[2] and not start[3]:
-        return "utf-16-le", 0
-    if len(start) >= 4 and start[1] and not start[0] and start[3] and not start[2]:
-        return "utf-16-be", 0
-    return "utf-8", 0
 
 
 def encoding_of(path: Path) -> str:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from converters.documents.page import DocumentRefused, Page
-from converters.documents.pdf import LostPage, PdfReader
+from converters.documents.pdf import PdfReader
+from converters.documents.reader import LostPage
 from tests.converters.documents.encryption import Revision, encrypted
 from tests.converters.documents.tiny_pdf import assembled, document, image, line
 
