@@ -13,7 +13,7 @@ from desktop.commands.live import LiveLine
 from desktop.jobs import launcher, store
 from desktop.jobs import stop as stopping
 from desktop.jobs.accept import accept_offer, offer_text
-from desktop.jobs.folder import JobFolder, open_job
+from desktop.jobs.folder import JobFolder, is_job_id, open_job
 from desktop.jobs.progress import duration
 from desktop.jobs.store import JobLine, job_line, jobs_of
 
@@ -103,8 +103,8 @@ def find_job(context: Context, job: str, *, damaged: bool = False) -> JobFolder:
         if not lines:
             raise UserError("There are no jobs yet.", "", "Start one with `tunedesk tune`.")
         job = lines[0].id
-    if damaged and (folder := JobFolder(jobs / job)).root.is_dir() and job.strip(". "):
-        return folder
+    if damaged and is_job_id(job) and (jobs / job).is_dir():
+        return JobFolder(jobs / job)
     return open_job(jobs, job)
 
 

@@ -145,13 +145,18 @@ def create_job(jobs: Path, name: str, spec: Record) -> JobFolder:
     raise UserError("No job folder could be made.", f"{jobs} holds too many jobs of this second.")
 
 
+def is_job_id(text: str) -> bool:
+    """Whether it can be the id of a job: one plain folder name, not hidden, no way upwards."""
+    return re.fullmatch(r"\w[\w.-]*", text) is not None
+
+
 def open_job(jobs: Path, job_id: str) -> JobFolder:
     """The folder of an existing job. Raises UserError if there is none of that id."""
-    if re.fullmatch(r"[\w.-]+", job_id) and (jobs / job_id / "spec.json").is_file():
+    if is_job_id(job_id) and (jobs / job_id / "spec.json").is_file():
         return JobFolder(jobs / job_id)
     known = sorted(path.name for path in jobs.glob("*") if (path / "spec.json").is_file())
     listed = "Known jobs: " + ", ".join(known[-5:]) + "." if known else "There are no jobs yet."
-    if re.fullmatch(r"[\w.-]+", job_id) and (jobs / job_id).is_dir():
+    if is_job_id(job_id) and (jobs / job_id).is_dir():
         raise UserError(
             f'The folder of the job "{job_id}" is damaged.', f"{jobs / job_id} has no spec.json.",
             "It cannot be continued. `tunedesk jobs delete` removes what is left of it.",
