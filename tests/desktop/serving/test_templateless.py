@@ -14,10 +14,13 @@ from converters.gguf.reader import GgufFile
 from converters.gguf.writer import Field, TensorPlan, canonical_fields, encode_field, write_gguf
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.inherit import Inheritance
+from desktop.ollama_api.templates import shielded
 from desktop.ollama_api.turn_formats import CHATML_FORMAT
 from desktop.ollama_api.versions import VersionTooOld
 from desktop.serving.ollama_server import OllamaServer
 from desktop.serving.protocol import NewModel
+from tests.servers.older_ollama import older_ollama
+from tests.servers.private_ollama import with_model
 from tests.servers.scripted_ollama import ScriptedOllama, scripted_ollama
 
 KEY = "tokenizer.chat_template"
@@ -137,3 +140,31 @@ def test_f13_a_file_with_a_jinja_is_created_with_the_go_template(
     created = server.models["tuned:latest"]
     assert created["template"].startswith("{{- range $i, $m := .Messages }}")
     assert created["parameters"]["stop"] == ["<|im_end|>"]
+
+
+@pytest.mark.ollama
+@pytest.mark.slow
+def test_f13_a_real_0_24_renders_the_tuned_model_as_it_was_trained(
+    smollm2, run_async, tmp_path: Path
+):
+    """Slow: needs an older Ollama, which `get_ollama.sh` builds only when asked to."""
+    jinja = shielded(read_header(smollm2).text(KEY))
+    path = _with_jinja(smollm2, tmp_path / "m.gguf", jinja)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    with older_ollama("0.24.0") as real:
+        with_model(real, path, "base", template=None, parameters={})
+
+        async def check() -> None:
+            async with OllamaClient(real.url) as client:
+                alone = await client.render("base", [{"role": "system", "content": "s"}, *HI])
+                assert alone == "Hi"
+                serving = OllamaServer(client, real.version)
+                trained = [await serving.render("base", chat, None) for chat in _hard()]
+                inherited = await serving.inherit("base")
+                model = NewModel(path, sha256, "tuned", inherited, 2048)
+                await serving.create(model, lambda *_: None, lambda: False)
+                served = [await client.render("tuned", chat) for chat in _hard()]
+                assert served == trained
+                await client.unload("tuned")
+
+        run_async(check())
