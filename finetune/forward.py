@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from converters.errors import Stopped
 from converters.events import ShouldStop
@@ -46,15 +48,19 @@ def pack_loss(model: LlamaForCausalLM, content: Pack) -> torch.Tensor:
 
 @torch.no_grad()
 def measure(
-    model: LlamaForCausalLM, rows: Sequence[TokenRow], should_stop: ShouldStop
+    model: LlamaForCausalLM,
+    rows: Sequence[TokenRow],
+    should_stop: ShouldStop,
+    budget: int = EVALUATION_TOKENS,
 ) -> HeldOut:
-    """Measure held-out rows without a gradient. Raises Stopped between two packs, ValueError if
-    there are no rows.
+    """Measure held-out rows without a gradient, at most `budget` tokens at once.
+
+    Raises Stopped between two packs, ValueError if there are no rows.
     """
     if not rows:
         raise ValueError("no held-out rows to measure")
     loss, tokens, exact = 0.0, 0, 0
-    for content in pack(rows, EVALUATION_TOKENS):
+    for content in pack(rows, budget):
         if should_stop():
             raise Stopped
         losses, is_right = token_losses(*_ordered(model, content))
@@ -68,6 +74,15 @@ def measure(
 def head_of(model: LlamaForCausalLM) -> nn.Linear:
     """The output layer: states -> logits."""
     return model.lm_head
+
+
+def recompute_activations(model: LlamaForCausalLM) -> None:
+    """From now on each layer keeps only its input while training and computes the rest again."""
+    again = partial(checkpoint, use_reentrant=False)
+    for layer in model.model.layers:
+        # transformers' own method for it has two names within the versions that are supported.
+        layer.gradient_checkpointing = True  # pyright: ignore
+        layer._gradient_checkpointing_func = again  # noqa: SLF001 # pyright: ignore
 
 
 def _ordered(

@@ -5,7 +5,9 @@ no job folder and no server; news goes to `report`.
 """
 
 import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -15,18 +17,22 @@ from converters.events import Note, Report, ShouldStop
 from finetune import checkpoints
 from finetune.base_model import load_base
 from finetune.checkpoint_keeper import CheckpointKeeper
-from finetune.checkpoints import Checkpoint
+from finetune.continuation import Earlier, find_earlier
 from finetune.data.packing import steps_of_epoch
 from finetune.data.segments import TokenRow
+from finetune.forward import recompute_activations
 from finetune.freed_memory import freed_memory_kept
+from finetune.gpu_faults import gpu_fault, probe
 from finetune.methods.lora import add_adapter, save_adapter, write_adapter
+from finetune.out_of_memory import OutOfMemory, explained, is_out_of_memory
 from finetune.random_state import seeded
-from finetune.run_identity import Identity, check_same, identity_of
+from finetune.relief import notes
+from finetune.run_identity import Identity, identity_of
 from finetune.run_record import Evaluation, RunRecord
 from finetune.schedule import rows_to_evaluate
 from finetune.spec import TrainSpec
 from finetune.training_loop import NotFinite, TrainingLoop
-from finetune.training_state import TrainingState, read_state
+from finetune.training_state import TrainingState
 
 
 @dataclass(frozen=True)
@@ -77,26 +83,23 @@ def run(
     Asked to stop (`should_stop`, or Ctrl-C), it ends within one pass through the model, keeps a
     checkpoint of the last whole step and saves its adapter. Raises LossNotFinite with the rows of
     the step named, after saving the last adapter whose loss was finite; OtherRun if the
-    checkpoints are of other data, base, version or settings; UserError for a base or rows that
-    cannot be trained.
+    checkpoints are of other data, base, version or settings; OutOfMemory with an offer and
+    GpuFault, both after which the run can be continued; UserError for a base or rows that cannot
+    be trained.
     """
     if not rows:
         hint = "Look at the reasons with `tunedesk inspect`."
         raise UserError("There is nothing to train.", "No row with an answer is left.", hint)
     began = time.monotonic()
     identity = identity_of(spec, rows, held_out)
-    earlier = _earlier(folders.checkpoints, identity, report)
-    with seeded(spec.seed, spec.device), freed_memory_kept():
+    earlier = find_earlier(folders.checkpoints, identity, report)
+    for text in notes(spec.relief, rows):
+        report(Note("info", text))
+    probe(spec.device)
+    faults = _faults_in_words(spec, folders.checkpoints)
+    with seeded(spec.seed, spec.device), freed_memory_kept(), faults:
         part = _Part(spec, rows, held_out, folders, report, should_stop, identity, earlier, began)
         return part.run()
-
-
-@dataclass(frozen=True)
-class _Earlier:
-    """What an earlier part of the run left."""
-
-    checkpoint: Checkpoint
-    record: RunRecord
 
 
 class _Part:
@@ -111,7 +114,7 @@ class _Part:
         report: Report,
         should_stop: ShouldStop,
         identity: Identity,
-        earlier: _Earlier | None,
+        earlier: Earlier | None,
         began: float,
     ) -> None:
         self.spec, self.rows, self.folders = spec, rows, folders
@@ -128,6 +131,8 @@ class _Part:
             model, rank=spec.rank, alpha=spec.alpha, dropout=spec.dropout, seed=spec.seed,
             base_name=spec.base_path.name,
         )  # fmt: skip
+        if spec.relief.recompute:
+            recompute_activations(model)
         self.state = TrainingState(adapted, spec.device)
         if earlier:
             self.state.load(earlier.checkpoint)
@@ -140,7 +145,7 @@ class _Part:
 
     def run(self) -> TrainResult:
         """Train to the end, a stop or a loss that is no number."""
-        stopped = False
+        stopped, exhausted = False, None
         try:
             self.loop.train(self.rows, self.evaluated, self.seconds)
         except (Stopped, KeyboardInterrupt):
@@ -150,6 +155,10 @@ class _Part:
             self.state.restore_previous()
             save_adapter(self.state.adapted, self.folders.adapter)
             raise _explained(found, self.spec, self.folders.adapter) from None
+        except (MemoryError, RuntimeError) as error:
+            exhausted = _exhausted(error)
+        if exhausted is not None:
+            raise self._paused(exhausted)
         files, measured = self.keeper.result(is_stopped=stopped)
         write_adapter(files, self.folders.adapter)
         return self._result(stopped, measured)
@@ -162,8 +171,21 @@ class _Part:
         if self.state.is_at_boundary:
             self.keeper.save()
         else:
-            # Ctrl-C hit the update itself: its weights are half old and half new.
+            # The update itself was cut off: its weights are half old and half new.
             self.state.restore_previous()
+
+    def _paused(self, text: str) -> OutOfMemory:
+        """Undo the step, keep the boundary before it, and say what may help."""
+        self.state.optimizer.zero_grad(set_to_none=True)
+        self._keep_boundary()
+        save_adapter(self.state.adapted, self.folders.adapter)
+        kept = f"The adapter of step {self.record.done} was kept."
+        if self.state.is_at_boundary:
+            kept = f"The adapter and a checkpoint of step {self.record.done} were kept."
+        loop, relief = self.loop, self.spec.relief
+        return explained(
+            text, self.spec.device, relief, loop.at_work, kept, is_measuring=loop.is_measuring
+        )
 
     def _result(self, stopped: bool, measured: Evaluation | None) -> TrainResult:
         record = self.record
@@ -187,34 +209,37 @@ class _Part:
         )
 
 
-def _earlier(root: Path, identity: Identity, report: Report) -> _Earlier | None:
-    """The newest whole checkpoint of this very run; what is used and what is damaged is told."""
-    found = checkpoints.newest_valid(root)
-    record: RunRecord | None = None
-    if found.checkpoint:
-        earlier, values = read_state(found.checkpoint)
-        check_same(earlier, identity)
-        record = RunRecord.from_json(values)
-    for folder in found.damaged:
-        report(Note("warning", _damaged_text(folder, record)))
-    if found.checkpoint is None or record is None:
-        return None
-    report(Note("info", f"Continuing from step {record.done} of {record.steps}."))
-    return _Earlier(found.checkpoint, record)
-
-
-def _damaged_text(folder: Path, record: RunRecord | None) -> str:
-    step = checkpoints.step_of(folder)
-    then = f"continuing from step {record.done}" if record else "starting from the beginning"
-    return f"The checkpoint of step {step} was damaged and moved to {folder}; {then}."
-
-
 def _rows_to_evaluate(
     spec: TrainSpec, rows: Sequence[TokenRow], held_out: Sequence[TokenRow]
 ) -> tuple[TokenRow, ...]:
     epochs = 1.5 if spec.max_seconds else spec.epochs
     tokens = epochs * sum(len(row.ids) for row in rows)
     return rows_to_evaluate(held_out, spec.evaluation_rows, spec.evaluations + 2, tokens)
+
+
+def _exhausted(error: MemoryError | RuntimeError) -> str:
+    """What a lack of memory says for itself; any other error goes on its way."""
+    if not is_out_of_memory(error):
+        raise error
+    # The frames of the step hold its activations: keeping the state needs their room.
+    traceback.clear_frames(error.__traceback__)
+    return str(error)
+
+
+@contextmanager
+def _faults_in_words(spec: TrainSpec, root: Path) -> Iterator[None]:
+    """Translate what the GPU, or the memory while the model is loaded, has to say."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        newest = checkpoints.newest_valid(root).checkpoint
+        kept = f"The checkpoint of step {newest.step} was kept." if newest else ""
+        if is_out_of_memory(error):
+            raise explained(str(error), spec.device, spec.relief, (), kept) from error
+        found = gpu_fault(error, kept)
+        if found is None:
+            raise
+        raise found from error
 
 
 def _explained(found: NotFinite, spec: TrainSpec, adapter: Path) -> LossNotFinite:

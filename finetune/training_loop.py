@@ -13,10 +13,11 @@ from converters.errors import Stopped
 from converters.events import Evaluated, Note, Progress, Report, ShouldStop
 from finetune.base_model import LlamaForCausalLM
 from finetune.checkpoint_keeper import CheckpointKeeper
-from finetune.data.packing import Pack, endless_steps
+from finetune.data.packing import Pack, endless_steps, pack
 from finetune.data.segments import TokenRow
-from finetune.forward import measure, pack_loss
+from finetune.forward import EVALUATION_TOKENS, measure, pack_loss
 from finetune.memory_use import memory_bytes
+from finetune.relief import relieved
 from finetune.run_record import Evaluation, RunRecord
 from finetune.schedule import (
     MEASURED_STEPS,
@@ -64,6 +65,9 @@ class TrainingLoop:
         self.report = report
         self.should_stop = should_stop
         self.last_packs: Sequence[Pack] = ()
+        # What went through the model last, for the words about memory that ran out.
+        self.at_work: Sequence[Pack] = ()
+        self.is_measuring = False
         self.steps_here = 0
 
     def train(
@@ -78,6 +82,7 @@ class TrainingLoop:
         while not self._is_over():
             self._step(next(steps))
             self._after_step(evaluated, seconds)
+        self.keeper.save()
 
     def _steps(self, rows: Sequence[TokenRow]) -> Iterator[tuple[Pack, ...]]:
         """From the next step on; the rows of the last one are remembered (FAULTS F37)."""
@@ -118,17 +123,22 @@ class TrainingLoop:
     def _step(self, packs: Sequence[Pack]) -> None:
         began = time.monotonic()
         rate = learning_rate(self.record.done, self.record.steps, self.spec.learning_rate)
-        loss = self._backward(packs)
-        norm = float(torch.nn.utils.clip_grad_norm_(self.state.parameters, self.spec.clip))
-        if not isfinite(norm):
-            raise NotFinite(self.record.done + 1, packs, "gradient")
-        self.state.update(rate)
+        packs = self.at_work = relieved(packs, self.spec.relief)
+        loss = self._update(packs, rate) if packs else None
         tokens = sum(content.tokens for content in packs)
         self.record.count(loss, tokens, sum(content.learnt_tokens for content in packs))
         self.state.mark_boundary()
         self.last_packs = packs
         self._add_duration(time.monotonic() - began, tokens)
         self._report_progress(loss, rate)
+
+    def _update(self, packs: Sequence[Pack], rate: float) -> float:
+        loss = self._backward(packs)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.state.parameters, self.spec.clip))
+        if not isfinite(norm):
+            raise NotFinite(self.record.done + 1, packs, "gradient")
+        self.state.update(rate)
+        return loss
 
     def _backward(self, packs: Sequence[Pack]) -> float:
         """Accumulate the gradient of the mean over the step's learnt tokens; return that mean."""
@@ -152,7 +162,7 @@ class TrainingLoop:
         if self.steps_here > UNMEASURED_STEPS or not (is_first_part or self.record.durations):
             self.record.add_duration(seconds, tokens)
 
-    def _report_progress(self, loss: float, rate: float) -> None:
+    def _report_progress(self, loss: float | None, rate: float) -> None:
         record, remaining = self.record, None
         if record.step_seconds is not None:
             left = range(record.done + 1, record.steps + 1)
@@ -180,11 +190,14 @@ class TrainingLoop:
 
     def _evaluate(self, evaluated: Sequence[TokenRow]) -> None:
         began = time.monotonic()
+        budget = max(1, EVALUATION_TOKENS // self.spec.relief.split)
+        self.at_work, self.is_measuring = pack(evaluated, budget), True
         self.state.adapted.eval()
         try:
-            found = measure(self.model, evaluated, self.should_stop)
+            found = measure(self.model, evaluated, self.should_stop, budget)
         finally:
             self.state.adapted.train()
+        self.is_measuring = False
         self.record.evaluation_seconds = time.monotonic() - began
         if not isfinite(found.loss):
             raise NotFinite(self.record.done, self.last_packs, "held-out loss")
