@@ -20,6 +20,7 @@ from desktop.ollama_api.store import Store
 from desktop.ollama_api.versions import Behaviour
 
 HASH_PIECE_BYTES = 16 << 20
+UPLOADED = "uploaded to"
 OnProgress = Callable[[str, int, int], None]
 """Told (what is being done, bytes done, bytes in all)."""
 
@@ -69,15 +70,21 @@ class Delivery:
                 lambda sent: self._on_progress("uploading", sent, self._n_bytes),
             )
         except OllamaError as error:
-            raise self.failed("uploaded to", error) from error
+            raise self.failed(UPLOADED, error) from error
 
     def failed(self, step: str, error: OllamaError) -> OllamaError:
-        """The error of a step in the words of this flow: the local file is kept."""
+        """The error of a step in the words of this flow: the local file is kept.
+
+        On a full disk the server often cuts the connection without a word, so the disk is asked.
+        """
         text = error.text if isinstance(error, OllamaRefused) else ""
-        if "no space left" in text.lower():
-            return StoreFull(f"It answered: {text}.", str(self._gguf))
         if "digest mismatch" in text:
             return PublishedDiffers(self._name, f"{text}.", str(self._gguf))
+        copies = self._server.import_copies - (0 if step == UPLOADED else 1)
+        answer = f"It answered: {text}." if "no space left" in text.lower() else ""
+        if answer or (self._missing_room(copies) and not text):
+            cause = f"{answer} {self._missing_room(copies)}".strip()
+            return StoreFull(cause, str(self._gguf))
         return ImportFailed(step, f"{error.title} {error.detail}", str(self._gguf))
 
     async def _link(self, store: Store) -> bool:
@@ -99,14 +106,19 @@ class Delivery:
         return True
 
     def _require_room(self, copies: int) -> None:
+        if missing := self._missing_room(copies):
+            raise StoreFull(missing, str(self._gguf))
+
+    def _missing_room(self, copies: int) -> str:
+        """What the store's disk needs and has, in words; empty if it suffices or is unknown."""
         needed = copies * self._n_bytes
         if not (needed and self._store and self._store.is_readable):
-            return
+            return ""
         free = self._store.free_bytes
-        if free < needed:
-            why = f" (Ollama {self._server.version} copies it)" if copies > 1 else ""
-            cause = f"{needed:,} bytes are needed{why}, {free:,} are free."
-            raise StoreFull(cause, str(self._gguf))
+        if free >= needed:
+            return ""
+        why = f" (Ollama {self._server.version} copies it)" if copies > 1 else ""
+        return f"{needed:,} bytes are needed{why}, {free:,} are free."
 
 
 async def sha256_of(path: Path) -> str:
