@@ -7,6 +7,7 @@ from converters.errors import Stopped
 from converters.events import Stage
 from desktop.core.records import Record, write_record
 from desktop.jobs.accept import accepted
+from desktop.jobs.setbacks import gpu_failed, offered
 from desktop.jobs.steps.prepare_text import token_rows_of
 from desktop.jobs.work import Work
 from finetune.relief import Relief
@@ -37,15 +38,23 @@ def train_step(work: Work) -> None:
     Raises Stopped after keeping a checkpoint of the last step when asked to stop.
     """
     from finetune import train  # torch: 2 s, and only this process may load it
+    from finetune.gpu_faults import GpuFault
+    from finetune.out_of_memory import OutOfMemory
 
     work.report(Stage("train"))
     rows = token_rows_of(work, "train")
     held_out = token_rows_of(work, "held_out")
     # A model that Ollama keeps loaded takes the memory that the training needs.
     work.wait(work.serving.release(work.job.base.model))
-    result = train.run(
-        _spec(work), rows, held_out, _folders(work), work.report, work.should_stop
-    )
+    spec = _spec(work)
+    try:
+        result = train.run(
+            spec, rows, held_out, _folders(work), work.report, work.should_stop
+        )
+    except OutOfMemory as error:
+        raise offered(work.folder, error, spec.relief, error.offer) from error
+    except GpuFault as error:
+        raise gpu_failed(work.folder, error) from error
     figures = {name: value for name, value in asdict(result).items()
                if name in TrainFigures.model_fields}
     write_record(work.folder.artefact(TRAIN), TrainFigures.model_validate(figures))
