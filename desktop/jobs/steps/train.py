@@ -37,11 +37,11 @@ def train_step(work: Work) -> None:
 
     Raises Stopped after keeping a checkpoint of the last step when asked to stop.
     """
+    work.report(Stage("train"))
     from finetune import train  # torch: 2 s, and only this process may load it
     from finetune.gpu_faults import GpuFault
     from finetune.out_of_memory import OutOfMemory
 
-    work.report(Stage("train"))
     rows = token_rows_of(work, "train")
     held_out = token_rows_of(work, "held_out")
     # A model that Ollama keeps loaded takes the memory that the training needs.
