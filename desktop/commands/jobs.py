@@ -110,7 +110,7 @@ def find_job(context: Context, job: str, *, damaged: bool = False) -> JobFolder:
 
 def _line_text(line: JobLine) -> str:
     parts = [f"{line.id}  {line.status:<11}  {line.model or line.kind}"]
-    if line.status in ("running", "stopping", "interrupted") and line.stage:
+    if line.status in ("running", "stopping", "stopped", "interrupted") and line.stage:
         steps = f" {line.step}/{line.steps}" if line.steps else ""
         parts.append(f"{line.stage}{steps}")
     if line.remaining_s is not None and line.status == "running":
