@@ -19,6 +19,7 @@ WALL_CLOCK_READERS = {
     "desktop/jobs/folder.py": "the id of a job, which sorts by creation all the same",
     "desktop/jobs/journal.py": "the time of an event, for people",
     "desktop/engine/chat.py": "the date that a chat template may print",
+    "converters/documents/child.py": "whether a file changed while it was read",
     "desktop/engine/builtin.py": "when a model was made, for people",
 }
 
