@@ -157,7 +157,7 @@ def test_f05_only_what_is_wholly_on_the_disk_counts(writer: Writer, tmp_path: Pa
 def test_f05_only_what_is_wholly_on_the_disk_counts_at_every_call(
     writer: Writer, with_names: bool, tmp_path: Path
 ) -> None:
-    """Slow: one disk for each call of the four writers, twice; 130 in all."""
+    """Slow: one disk for each call of the four writers, twice; 126 in all."""
     machine = Machine(writer, tmp_path)
     for call in [*machine.calls(), None]:
         machine.lose_power(call, with_names=with_names)
