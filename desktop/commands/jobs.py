@@ -62,6 +62,7 @@ def follow(context: Context, job: JobId) -> Output:
 
 def stop(context: Context, job: JobId) -> Output:
     """Stop a job within a step; its last checkpoint is kept."""
+    context.home.require_writable()
     folder = find_job(context, job)
     how = stopping.stop(folder, on_rung=context.say)
     line = job_line(folder)
@@ -80,6 +81,7 @@ def resume(
     from desktop.commands.tune import run_in_foreground, start_detached
     from desktop.jobs.resume import require_resumable
 
+    context.home.require_writable()
     folder = find_job(context, job)
     require_resumable(folder)
     if accept:
@@ -89,6 +91,7 @@ def resume(
 
 def delete(context: Context, job: JobId) -> Output:
     """Delete a job's folder and say what that frees; its model in Ollama stays."""
+    context.home.require_writable()
     folder = find_job(context, job, damaged=True)
     freed = store.delete(folder)
     text = f"Deleted {folder.id}: {freed / 1e6:,.1f} MB are free again. Its model stays in Ollama."

@@ -23,6 +23,7 @@ def verify(
     job: Annotated[str, typer.Option(help="The job that made it.")],
 ) -> Output:
     """Prove a tuned model again, as it is served now."""
+    context.home.require_writable()
     folder = open_job(context.home.jobs, job)
     made = read_record(folder.spec, TuneJob).tune.name
     if not any(same_name(name, known) for known in (made, unproven_name(made))):
