@@ -4,11 +4,12 @@ The collection is an interface: it lends what a store keeps. Documents are score
 pages of a pool of them; no document is cut off for its own score alone (FACTS 3.7, step 7).
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from desktop.documents.packs import Pack
 from desktop.documents.postings import Postings
@@ -17,7 +18,7 @@ from desktop.documents.query import Query
 from desktop.documents.ranking import Question, Ranking, rank
 from desktop.documents.routing import document_scores, routing_terms, stands_out
 from desktop.documents.scope import Floats, Scope
-from desktop.documents.why import Why, why
+from desktop.documents.why import By, Why, why
 
 BEST_DOCUMENTS, BEST_CHUNKS = 5, 30
 DOCUMENT_SHARE, DOCUMENT_SHARE_FLAT = 1.5, 0.7
@@ -62,23 +63,66 @@ class Found:
     searched: tuple[int, ...]
 
 
-def search_document(
-    question: str, document: Postings, packs: Sequence[Pack] = (), k: int = 10
-) -> Found:
-    """The best pages of one document, which is number 0."""
-    asked, scope = Question.of(question, packs), Scope.of([document])
-    ranking = rank(scope, asked)
-    return Found(_hits(ranking, asked, ranking.default, [0], k), (0,))
+@dataclass(frozen=True)
+class Ranked:
+    """Every page of a pool of documents with its score.
+
+    pool: document number of each document of the scope. fit: (documents of the pool,) from 0 to 1.
+    scores: (pages,). by: what found each page, where it was not words alone.
+    """
+
+    question: Question
+    ranking: Ranking
+    pool: tuple[int, ...]
+    fit: Floats
+    scores: Floats
+    by: Mapping[int, By] = field(default_factory=dict)
+
+    def found(self, k: int = 10) -> Found:
+        """The k best pages that have something to show."""
+        order = np.argsort(-self.fit, kind="stable").tolist()
+        worth = self._worth()
+        best = np.argsort(-np.where(worth, self.scores, -np.inf), kind="stable")[:k].tolist()
+        hits = tuple(self._hit(page) for page in best if worth[page])
+        return Found(hits, tuple(self.pool[at] for at in order))
+
+    def best_chunk(self, page: int) -> int:
+        """The chunk of a page of the scope that fits best; the page must have one."""
+        chunks = np.flatnonzero(self.ranking.scope.chunks.page == page)
+        return int(chunks[np.argmax(self.ranking.chunks[chunks])])
+
+    def _worth(self) -> NDArray[np.bool_]:
+        """(pages,) An empty page lives on its neighbours' scores alone: nothing to show."""
+        scope = self.ranking.scope
+        has_chunk = np.bincount(scope.chunks.page, minlength=scope.n_pages) > 0
+        return has_chunk & (self.ranking.default > 0)
+
+    def _hit(self, page: int) -> Hit:
+        scope, chunk = self.ranking.scope, self.best_chunk(page)
+        return Hit(
+            document=self.pool[int(scope.document[page])],
+            page=int(scope.number[page]),
+            start=int(scope.chunk_start[chunk]),
+            end=int(scope.chunk_end[chunk]),
+            score=float(self.scores[page]),
+            why=why(self.ranking, self.question, page, self.by.get(page, "words")),
+        )
 
 
-def search_collection(
+def rank_document(question: str, document: Postings, packs: Sequence[Pack] = ()) -> Ranked:
+    """The pages of one document, which is number 0."""
+    asked = Question.of(question, packs)
+    ranking = rank(Scope.of([document]), asked)
+    return Ranked(asked, ranking, (0,), np.ones(1), ranking.default)
+
+
+def rank_collection(
     question: str,
     documents: Documents,
     packs: Sequence[Pack] = (),
-    k: int = 10,
     only: Collection[int] = (),
-) -> Found:
-    """The best pages of a collection. only: the documents that a person pinned."""
+) -> Ranked:
+    """The pages of the likely documents of a collection. only: those that a person pinned."""
     asked = Question.of(question, packs)
     profiles = documents.profiles(routing_terms(asked.query))
     fit = document_scores(asked.query, profiles)
@@ -87,33 +131,9 @@ def search_collection(
     ranking = rank(scope, asked)
     share = DOCUMENT_SHARE if stands_out(asked.query, profiles, fit) else DOCUMENT_SHARE_FLAT
     scores = ranking.default + share * fit[pool][scope.document]
-    searched = sorted(pool, key=lambda number: -fit[number])
-    return Found(_hits(ranking, asked, scores, pool, k), tuple(searched))
+    return Ranked(asked, ranking, tuple(pool), fit[pool], scores)
 
 
 def _pool(fit: Floats, candidates: Sequence[int]) -> list[int]:
     best = np.argsort(-fit, kind="stable")[:BEST_DOCUMENTS]
     return sorted({*best.tolist(), *candidates})
-
-
-def _hits(
-    ranking: Ranking, question: Question, scores: Floats, pool: Sequence[int], k: int
-) -> tuple[Hit, ...]:
-    """The k best pages that hold something of the question."""
-    scope, hits = ranking.scope, []
-    # Without a chunk there is nothing to show: an empty page lives on its neighbours' scores.
-    worth = (ranking.default > 0) & (np.bincount(scope.chunks.page, minlength=scope.n_pages) > 0)
-    for page in np.argsort(-np.where(worth, scores, -np.inf), kind="stable")[:k].tolist():
-        if not worth[page]:
-            break
-        chunks = np.flatnonzero(scope.chunks.page == page)
-        best = int(chunks[np.argmax(ranking.chunks[chunks])])
-        hits.append(Hit(
-            document=pool[int(scope.document[page])],
-            page=int(scope.number[page]),
-            start=int(scope.chunk_start[best]),
-            end=int(scope.chunk_end[best]),
-            score=float(scores[page]),
-            why=why(ranking, question, page),
-        ))  # fmt: skip
-    return tuple(hits)

@@ -36,7 +36,7 @@ class Why:
         return "; ".join(told) or "next to a page that fits"
 
 
-def why(ranking: Ranking, question: Question, page: int) -> Why:
+def why(ranking: Ranking, question: Question, page: int, by: By = "words") -> Why:
     """What speaks for the page with that index in the scope; the longest phrases only."""
     written = {stem(word): word for word in reversed(question.query.words)}
     texts = {phrase.stems: phrase.text for phrase in question.expansion.phrases}
@@ -45,12 +45,19 @@ def why(ranking: Ranking, question: Question, page: int) -> Why:
         words=tuple(w for w in question.query.telling if _has(ranking, stem(w), page)),
         rows=tuple(" ".join(written[part] for part in phrase) for phrase in rows),
         pack=tuple(texts[match.phrase] for match in _on(ranking.pack_rows, page)),
+        by=by,
     )
 
 
 def _has(ranking: Ranking, term: str, page: int) -> bool:
-    units = ranking.scope.chunks
-    return bool((units.page[units.holders(term)[0]] == page).any())
+    scope = ranking.scope
+    # Only the page's own document is looked through: a pool holds dozens.
+    first, units, ids = scope.chunks.parts[int(scope.document[page])]
+    number = ids.get(term)
+    if number is None:
+        return False
+    owners, _ = units.entries.of(number)
+    return bool((scope.chunks.page[owners + first] == page).any())
 
 
 def _on(matches: Sequence[PhraseMatch], page: int) -> list[PhraseMatch]:

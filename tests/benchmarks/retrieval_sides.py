@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from desktop.documents.chunker import chunks_of
 from desktop.documents.packs import Pack
 from desktop.documents.postings import Postings
-from desktop.documents.search import Found, search_collection, search_document
+from desktop.documents.search import Found, rank_collection, rank_document
 from desktop.documents.tokens import PageText
 from desktop.documents.words import words
 from tests.benchmarks.retrieval_sets import QuestionSet, Sample
@@ -41,7 +41,7 @@ def in_document(one: QuestionSet, packs: Sequence[Pack]) -> list[Side]:
 
     def ours(active: Sequence[Pack]) -> Search:
         return lambda s: _named(
-            search_document(s.question, postings[s.file], active), [s.file]
+            rank_document(s.question, postings[s.file], active).found(), [s.file]
         )  # fmt: skip
 
     with ExitStack() as stack:
@@ -67,7 +67,7 @@ def over_files(one: QuestionSet, files: Files, packs: Sequence[Pack]) -> list[Si
 
         def ours(active: Sequence[Pack]) -> Search:
             return lambda s: _named(
-                search_collection(s.question, documents, active), documents.names
+                rank_collection(s.question, documents, active).found(), documents.names
             )
 
         return _measured(one, (pages, chunks, ours(()), ours(packs)))

@@ -4,7 +4,7 @@ import pytest
 
 from desktop.documents.packs import shipped_packs
 from desktop.documents.postings import Postings
-from desktop.documents.search import search_collection, search_document
+from desktop.documents.search import rank_collection, rank_document
 from desktop.documents.tokens import PageText
 from tests.desktop.documents.fts_documents import FtsDocuments
 from tests.desktop.documents.texts import pages
@@ -23,7 +23,7 @@ def documents() -> Iterator[FtsDocuments]:
 
 
 def test_the_page_of_the_named_document_and_year_is_first(documents: FtsDocuments):
-    found = search_collection("What were the net sales of Acme in FY2018?", documents)
+    found = rank_collection("What were the net sales of Acme in FY2018?", documents).found()
     places = [(hit.document, hit.page) for hit in found.hits]
     assert places[0] == (1, 2)
     assert places.index((0, 2)) < places.index((0, 1))
@@ -35,12 +35,12 @@ def test_a_document_outside_the_routed_ones_is_still_found():
     files = {f"owl{at}.pdf": pages("Owl owl owl") for at in range(8)}
     files["z.pdf"] = pages("index", "x " * 3000, "The owl's beak is yellow.")
     with FtsDocuments(files) as documents:
-        first = search_collection("yellow beak of the owl", documents).hits[0]
+        first = rank_collection("yellow beak of the owl", documents).found().hits[0]
     assert (documents.names[first.document], first.page) == ("z.pdf", 3)
 
 
 def test_only_pinned_documents_are_searched(documents: FtsDocuments):
-    found = search_collection("net sales of Acme in 2018", documents, only=[0])
+    found = rank_collection("net sales of Acme in 2018", documents, only=[0]).found()
     assert {hit.document for hit in found.hits} == {0}
     assert found.searched == (0,)
 
@@ -48,7 +48,7 @@ def test_only_pinned_documents_are_searched(documents: FtsDocuments):
 def test_a_hit_names_its_passage_and_why():
     text = "filler line of the page\n" * 100 + "Interest expense 380 412\n" + "more filler\n" * 50
     own = Postings.of_document([PageText(1, "cover"), PageText(49, text)])
-    hit, before = search_document("What is the interest expense?", own).hits
+    hit, before = rank_document("What is the interest expense?", own).found().hits
     assert (hit.page, before.page) == (49, 1)
     assert str(before.why) == "next to a page that fits"
     assert "Interest expense 380 412" in text[hit.start : hit.end]
@@ -60,29 +60,29 @@ def test_a_hit_names_its_passage_and_why():
 
 def test_a_hit_of_a_pack_says_so():
     own = Postings.of_document(pages("Purchases of property, plant and equipment 1,373 1,577"))
-    (hit,) = search_document("capex?", own, shipped_packs()).hits
+    (hit,) = rank_document("capex?", own, shipped_packs()).found().hits
     assert hit.why.pack == ("purchases of property plant equipment",)
     assert str(hit.why) == "from a pack: purchases of property plant equipment"
-    assert search_document("capex?", own).hits == ()
+    assert rank_document("capex?", own).found().hits == ()
 
 
 def test_only_the_longest_rows_are_told():
     own = Postings.of_document(pages("total net sales 1 2"))
-    (hit,) = search_document("total net sales", own).hits
+    (hit,) = rank_document("total net sales", own).found().hits
     assert hit.why.rows == ("total net sales",)
 
 
 def test_pages_without_text_are_no_passages():
     own = Postings.of_document(pages("", "debt", ""))
-    assert [hit.page for hit in search_document("debt", own).hits] == [2]
+    assert [hit.page for hit in rank_document("debt", own).found().hits] == [2]
 
 
 def test_nothing_in_common_finds_nothing(documents: FtsDocuments):
-    assert search_collection("zebra", documents).hits == ()
-    assert search_collection("?!", documents).hits == ()
+    assert rank_collection("zebra", documents).found().hits == ()
+    assert rank_collection("?!", documents).found().hits == ()
     with FtsDocuments({}) as empty:
-        assert search_collection("debt", empty).hits == ()
+        assert rank_collection("debt", empty).found().hits == ()
 
 
 def test_k_limits_the_hits(documents: FtsDocuments):
-    assert len(search_collection("Acme net sales", documents, k=3).hits) == 3
+    assert len(rank_collection("Acme net sales", documents).found(3).hits) == 3
