@@ -99,6 +99,20 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         spec.read_toml(tmp_path / "absent.toml")
 
 
+def test_dropout_patience_and_checkpoints_have_ranges_and_reach_the_training() -> None:
+    bad = {**ASKED, "dropout": 0.95, "patience": 0, "checkpoint_seconds": 0}
+    assert spec.validate(bad) == [
+        "dropout: 0.95 is not between 0 and 0.9",
+        "patience: 0 is not between 1 and 1000",
+        "checkpoint_seconds: 0 is not between 1 and 86400",
+    ]
+    asked = spec.parse({**ASKED, "dropout": 0.1, "patience": 3, "checkpoint_seconds": 60})
+    train = spec.resolve(asked, Path("m.gguf"), parameters=1, rows=1, epoch_tokens=1)
+    assert (train.dropout, train.patience, train.checkpoint_seconds) == (0.1, 3, 60)
+    plain = spec.resolve(spec.parse(ASKED), Path("m.gguf"), parameters=1, rows=1, epoch_tokens=1)
+    assert (plain.dropout, plain.patience, plain.checkpoint_seconds) == (0.0, None, 300.0)
+
+
 @pytest.mark.parametrize(
     ("steps", "warm_up"), [(75, 7), (150, 10), (1000, 30), (9, 1), (1, 1), (100, 10)]
 )

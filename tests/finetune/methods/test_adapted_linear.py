@@ -108,3 +108,21 @@ def test_no_adapter_weight_is_narrower_than_float32(base: Path) -> None:
     adapted = _adapted(base, "16bit", torch.bfloat16)
     trained = {part.dtype for part in adapted.parameters() if part.requires_grad}
     assert trained == {torch.float32}
+
+
+def test_dropout_goes_through_pefts_own_forward_and_only_in_training(base: Path) -> None:
+    model = load_base(base, form="blocks", dtype=torch.bfloat16)
+    adapted = add_adapter(model, rank=4, alpha=6.0, seed=3, dropout=0.5).train()
+    layer = next(module for module in adapted.modules() if isinstance(module, AdaptedLinear))
+    second = layer.lora_B["default"].get_parameter("weight")
+    second.data.normal_(generator=torch.Generator().manual_seed(1))
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(2)).bfloat16()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        first = layer(x)
+        torch.manual_seed(4)
+        assert torch.equal(first, LoraLinear.forward(layer, x))
+        assert not torch.equal(first, layer(x)), "another draw"
+    measured = layer.eval()(x)
+    layer.lora_dropout["default"] = torch.nn.Identity()
+    assert torch.equal(measured, layer.train()(x))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 
 from converters.adapter import read_adapter
 from converters.gguf.header import read_header
@@ -14,11 +14,15 @@ from converters.merge import delta
 from finetune.base_model import load_base
 from finetune.methods.lora import (
     ADAPTER,
+    CONFIG_FILE,
+    MODEL_FILE,
     TARGETS,
+    adapter_files,
     add_adapter,
     deltas,
     layers,
     load_adapter,
+    put_weights,
     save_adapter,
 )
 from finetune.methods.quiet_peft import PeftModel
@@ -99,6 +103,28 @@ def test_saving_again_replaces_and_leaves_no_staged_folder(base: Path, tmp_path:
     save_adapter(_trained(base), folder)
     assert (folder / "adapter_model.safetensors").read_bytes() != first
     assert "adapter" in [path.name for path in tmp_path.iterdir()]
+
+
+def test_our_bytes_are_those_that_peft_writes(base: Path, tmp_path: Path) -> None:
+    trained = _trained(base)
+    trained.save_pretrained(str(tmp_path / "peft"), save_embedding_layers=False)
+    ours = adapter_files(trained)
+    assert ours[MODEL_FILE] == (tmp_path / "peft" / MODEL_FILE).read_bytes()
+    theirs = json.loads((tmp_path / "peft" / CONFIG_FILE).read_text())
+    theirs["target_modules"] = sorted(theirs["target_modules"])  # a set: in any order
+    assert json.loads(ours[CONFIG_FILE]) == theirs
+
+
+def test_weights_are_put_back_to_the_bit_or_refused_as_a_whole(base: Path) -> None:
+    """lerobot#3459: matrices that are not found stay as they were initialised, unnoticed."""
+    file = adapter_files(_trained(base))[MODEL_FILE]
+    saved = {name: part.numpy() for name, part in load(file).items()}
+    fresh = _adapted(base, seed=9)
+    put_weights(fresh, saved)
+    assert adapter_files(fresh) == adapter_files(_trained(base))
+    saved.popitem()
+    with pytest.raises(ValueError, match="has other matrices"):
+        put_weights(fresh, saved)
 
 
 def test_the_modules_changes_are_those_of_the_saved_folder(base: Path, tmp_path: Path) -> None:
