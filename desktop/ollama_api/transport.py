@@ -6,7 +6,7 @@ Knows JSON and lines, not what the endpoints mean. The limits and the reasons: F
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -130,12 +130,15 @@ class Transport:
         headers = {"content-length": str(n_bytes), "content-type": "application/octet-stream"}
 
         async def attempt() -> None:
-            async with self._translated("the upload", None), asyncio.timeout(None) as timeout:
-                content = self._timed(pieces(), timeout)
-                async with self._http.stream(
-                    "POST", path, content=content, headers=headers
-                ) as response:
-                    raw = await whole_body(response, self.url)
+            # httpx leaves a generator open when the connection breaks, and with it the file.
+            async with (
+                self._translated("the upload", None),
+                asyncio.timeout(None) as timeout,
+                aclosing(pieces()) as whole,
+                aclosing(self._timed(whole, timeout)) as content,
+                self._http.stream("POST", path, content=content, headers=headers) as response,
+            ):
+                raw = await whole_body(response, self.url)
             self._answers.checked(response, raw, "")
 
         await self._outage.survive(attempt, is_repeatable=False)
@@ -146,12 +149,9 @@ class Transport:
         """The pieces, each with its time. The server hashes while it reads, so that its answer
         follows the last one at once and has the same time."""
         loop = asyncio.get_running_loop()
-        try:
-            async for piece in pieces:
-                timeout.reschedule(loop.time() + self.limits.upload_s)
-                yield piece
-        finally:
-            await pieces.aclose()
+        async for piece in pieces:
+            timeout.reschedule(loop.time() + self.limits.upload_s)
+            yield piece
         timeout.reschedule(loop.time() + self.limits.upload_s)
 
     def _translated(
