@@ -78,10 +78,17 @@ class Ranked:
     scores: Floats
     by: Mapping[int, By] = field(default_factory=dict)
 
+    @property
+    def worth(self) -> NDArray[np.bool_]:
+        """(pages,) true for those that can be hits: an empty page has nothing to show."""
+        scope = self.ranking.scope
+        has_chunk = np.bincount(scope.chunks.page, minlength=scope.n_pages) > 0
+        return has_chunk & (self.ranking.default > 0)
+
     def found(self, k: int = 10) -> Found:
         """The k best pages that have something to show."""
         order = np.argsort(-self.fit, kind="stable").tolist()
-        worth = self._worth()
+        worth = self.worth
         best = np.argsort(-np.where(worth, self.scores, -np.inf), kind="stable")[:k].tolist()
         hits = tuple(self._hit(page) for page in best if worth[page])
         return Found(hits, tuple(self.pool[at] for at in order))
@@ -90,12 +97,6 @@ class Ranked:
         """The chunk of a page of the scope that fits best; the page must have one."""
         chunks = np.flatnonzero(self.ranking.scope.chunks.page == page)
         return int(chunks[np.argmax(self.ranking.chunks[chunks])])
-
-    def _worth(self) -> NDArray[np.bool_]:
-        """(pages,) An empty page lives on its neighbours' scores alone: nothing to show."""
-        scope = self.ranking.scope
-        has_chunk = np.bincount(scope.chunks.page, minlength=scope.n_pages) > 0
-        return has_chunk & (self.ranking.default > 0)
 
     def _hit(self, page: int) -> Hit:
         scope, chunk = self.ranking.scope, self.best_chunk(page)
