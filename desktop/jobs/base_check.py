@@ -41,7 +41,7 @@ def _check_same_model(work: Work, base: BaseFile) -> None:
             f"The base model {base.model!r} is gone.",
             f"The job began with its file {base.sha256[:SHOWN_DIGITS]}. What the job made so far "
             "is kept.",
-            f"Get it again (`ollama pull {base.model}`), then resume the job.",
+            f"Get it again (`tunedesk pull {base.model}`), then resume the job.",
         ) from error
     if now.sha256 != base.sha256:
         raise UserError(
