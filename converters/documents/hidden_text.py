@@ -50,7 +50,7 @@ def _tiny(text: PdfText, boxes: Boxes) -> Flags:
     if not tiny.any():
         return tiny
     heights = np.round(boxes[:, 3] - boxes[:, 1], 2)
-    for height in np.unique(heights[tiny]).tolist():
+    for height in set(heights[tiny].tolist()):
         same = tiny & (heights == height)
         tiny[same] = 0 < text.font_size(int(np.argmax(same))) < _SMALLEST
     return tiny
@@ -103,7 +103,7 @@ class _HiddenObjects:
         """Text whose colour is near that of a filled area somewhere on the page."""
         matches = np.zeros(len(fills), bool)
         packed = fills[:, :3].astype(np.int32) @ (65536, 256, 1)
-        for colour in np.unique(packed)[:_MOST_COLOURS]:
+        for colour in sorted(set(packed.tolist()))[:_MOST_COLOURS]:
             same = packed == colour
             near = (np.abs(path_fills[:, :3] - fills[np.argmax(same), :3]) < _NEAR).all(1)
             if near.any() and len(self._areas(paths[near])):

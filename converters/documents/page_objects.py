@@ -86,7 +86,7 @@ class PageObjects:
         boxes = found.astype(np.float64)[:, [0, 3, 2, 1]]
         boxes[~known] = np.nan
         forms = np.array([self.form[at] for at in which.tolist()], np.intp)
-        for number in np.unique(forms[forms > 0]).tolist():
+        for number in set(forms[forms > 0].tolist()):
             inside = forms == number
             boxes[inside] = transformed(boxes[inside], self.matrices[number])
         return boxes

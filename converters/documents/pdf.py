@@ -21,6 +21,7 @@ from converters.documents.verdict import sample_of, verdict_of
 
 _MANY_PATHS = 100  # letters drawn as outlines: a scan without a picture
 _MOST_PICTURES = 50
+_MOST_LOST = 1_000  # pages in a row
 _LARGEST_REPAIR = 64 * 2**20
 _ROOT = re.compile(rb"\b(\d{1,9}) (\d{1,5}) obj\s*<<[^<>]{0,2000}/Type\s*/Catalog\b")
 
@@ -37,13 +38,26 @@ class PdfReader:
         self.replaced = 0
 
     def pages(self, first: int = 1) -> Iterator[Page | LostPage]:
-        """Every page from number `first` on."""
+        """Every page from number `first` on. Raises DocumentRefused where only gaps follow."""
+        lost = 0
         for number in range(first, self._document.page_count + 1):
-            try:
-                with self._document.page(number - 1) as page:
-                    yield _page(number, page)
-            except DocumentRefused:
-                yield LostPage(number)
+            page = self._page_or_none(number)
+            yield page or LostPage(number)
+            lost = 0 if page else lost + 1
+            if lost >= _MOST_LOST:
+                raise DocumentRefused(
+                    "The PDF names pages that it does not have.",
+                    f"It claims {self._document.page_count:,}; the {lost:,} up to page "
+                    f"{number:,} are missing.",
+                    "Open it in a PDF viewer and save it again, or get it anew.",
+                )
+
+    def _page_or_none(self, number: int) -> Page | None:
+        try:
+            with self._document.page(number - 1) as page:
+                return _page(number, page)
+        except DocumentRefused:
+            return None
 
     def __enter__(self) -> Self:
         self._document.__enter__()

@@ -12,10 +12,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from converters.children.frames import FrameBroken, array_of, read_frame, write_frame
+from converters.children.process import ChildProcess
 from converters.errors import Stopped, UserError
-from desktop.engine.frames import FrameBroken, array_of, read_frame, write_frame
-from desktop.engine.process import EngineProcess
 
+_WORKER = "desktop.engine.worker"
 _UNUSABLE = "The model file could not be used"
 
 
@@ -55,7 +56,7 @@ class Pending[T]:
 class Connection:
     """A running engine child. `subject` is what it works on, for error texts.
 
-    silence_s: how long it may send nothing while something is asked of it. log: see EngineProcess.
+    silence_s: how long it may send nothing while something is asked of it. log: see ChildProcess.
     """
 
     def __init__(self, subject: Path, silence_s: float, log: Path | None) -> None:
@@ -67,7 +68,7 @@ class Connection:
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # apart: a reader that waits for a writer is a deadlock
         self._fate: BaseException | None = None
-        started: Future[EngineProcess] = Future()
+        started: Future[ChildProcess] = Future()
         self._thread = threading.Thread(
             target=self._serve, args=(log, started), name="engine-replies", daemon=True
         )
@@ -124,9 +125,9 @@ class Connection:
         except (BrokenPipeError, ValueError):
             self._thread.join()  # it reads the end of the child and sets every pending reply
 
-    def _serve(self, log: Path | None, started: "Future[EngineProcess]") -> None:
+    def _serve(self, log: Path | None, started: "Future[ChildProcess]") -> None:
         try:
-            process = EngineProcess(log)
+            process = ChildProcess(_WORKER, log)
         except BaseException as error:
             started.set_exception(error)
             return

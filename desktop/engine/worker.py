@@ -17,14 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from converters.children.confinement import bounded_memory, die_with_parent, end_own_group
+from converters.children.frames import Frame, array_frame, read_frame, write_frame
 from converters.errors import UserError
 from converters.llama.answer import write_answer
 from converters.llama.library import NativeModel
 from converters.llama.sampling import Sampling
 from converters.llama.scorer import Scorer
 from converters.llama.vocabulary import Vocabulary
-from desktop.engine.confinement import bounded_memory, die_with_parent, end_own_group
-from desktop.engine.frames import Frame, array_frame, read_frame, write_frame
 
 Head = dict[str, Any]
 

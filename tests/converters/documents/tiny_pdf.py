@@ -25,7 +25,7 @@ def line(x: float, y: float, text: str, size: float = 12, before: str = "") -> s
 
 def assembled(objects: Mapping[int, bytes], trailer: str = "") -> bytes:
     """A file of these numbered objects with a table of where they are. Object 1 is the root."""
-    data = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
+    data = bytearray(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n")
     places: dict[int, int] = {}
     for number, body in objects.items():
         places[number] = len(data)
@@ -37,7 +37,7 @@ def assembled(objects: Mapping[int, bytes], trailer: str = "") -> bytes:
     ]
     data += b"xref\n0 %d\n" % last + b"".join(rows)
     data += f"trailer << /Size {last} /Root 1 0 R {trailer} >>\n".encode()
-    return data + b"startxref\n%d\n%%%%EOF\n" % start
+    return bytes(data) + b"startxref\n%d\n%%%%EOF\n" % start
 
 
 def document(

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from converters.adapter import read_adapter, write_gguf_adapter
+from converters.children.process import child_environment
 from converters.errors import Stopped, UserError
 from converters.gguf.damage import GgufDamaged
 from converters.gguf.header import TensorType, read_header
 from converters.llama.scorer import Scorer
 from desktop.engine.child import EngineChild, Limits
-from desktop.engine.process import child_environment
 from tests.converters.peft_folders import linear_tensors, random_folder
 from tests.converters.small_models import made_model
 

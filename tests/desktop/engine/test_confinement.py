@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from desktop.engine.process import child_environment
+from converters.children.process import child_environment
 
 _GRANDCHILD = """
 import subprocess, sys
-from desktop.engine.confinement import end_own_group
+from converters.children.confinement import end_own_group
 started = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 print(started.pid, flush=True)
 end_own_group()

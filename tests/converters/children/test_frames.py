@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from desktop.engine.frames import FrameBroken, array_frame, array_of, read_frame, write_frame
+from converters.children.frames import FrameBroken, array_frame, array_of, read_frame, write_frame
 
 
 def _sent(data: bytes) -> RawIOBase:

@@ -1,10 +1,13 @@
-"""Starts and ends the engine child as an operating-system process. Knows nothing of its frames."""
+"""Starts and ends a child as an operating-system process. Knows nothing of its frames."""
 
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 from typing import IO, cast
@@ -30,22 +33,40 @@ def child_environment() -> dict[str, str]:
     return kept | _SET | {"PYTHONPATH": str(_ROOT)}
 
 
-class EngineProcess:
-    """`python -m desktop.engine.worker` in its own process group, its noise in a log.
+@dataclass(frozen=True)
+class Ending:
+    """How a child ended (`SIGABRT`, `exit code 1`) and the most memory it had, 0 if unknown."""
 
-    log: where stderr and stray prints are appended; None keeps them in an unnamed file.
+    how: str
+    peak_bytes: int
+
+
+class ChildProcess:
+    """`python -m MODULE` in its own process group, its noise in a log.
+
+    log: where stderr and stray prints are appended; None keeps them in an unnamed file. arguments:
+    of the module. requests: a descriptor that becomes its standard input instead of a pipe.
+    environment: set beside `child_environment()`.
     """
 
-    def __init__(self, log: Path | None) -> None:
+    def __init__(
+        self,
+        module: str,
+        log: Path | None,
+        arguments: Sequence[str] = (),
+        *,
+        requests: int = subprocess.PIPE,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = _opened(log)
         self._log_start = self._log.seek(0, os.SEEK_END)
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-X", "faulthandler", "-m", "desktop.engine.worker"],
-            stdin=subprocess.PIPE,
+            [sys.executable, "-P", "-X", "faulthandler", "-m", module, *arguments],
+            stdin=requests,
             stdout=subprocess.PIPE,
             stderr=self._log,
             bufsize=0,
-            env=child_environment(),
+            env=child_environment() | dict(environment or {}),
             start_new_session=True,
         )
         self.requests = cast(RawIOBase, self._process.stdin)
@@ -66,12 +87,24 @@ class EngineProcess:
         else:
             os.killpg(self._process.pid, signal.SIGKILL)
 
+    def end_group(self) -> None:
+        """Kill the group without reaping it, so that `ending` still learns of its memory."""
+        if sys.platform != "win32" and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def ended_by(self) -> str:
         """Wait for the end and say how it came: `SIGABRT`, or `exit code 1`."""
-        code = self._process.wait()
-        if code < 0:
-            return signal.Signals(-code).name
-        return f"exit code {code}"
+        return _described(self._process.wait())
+
+    def ending(self) -> Ending:
+        """Wait for the end and describe it; not while another thread waits or kills."""
+        peak = 0
+        if sys.platform != "win32" and self._process.returncode is None:
+            _, status, usage = os.wait4(self._process.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        return Ending(_described(self._process.wait()), peak)
 
     def last_lines(self, count: int = 3) -> list[str]:
         """The last lines that the child wrote to its log."""
@@ -85,12 +118,17 @@ class EngineProcess:
         self.kill()
         self._process.wait()
         for stream in (self.requests, self.replies, self._log):
-            stream.close()
+            if stream is not None:
+                stream.close()
+
+
+def _described(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _opened(log: Path | None) -> IO[bytes]:
     if log is None:
-        return tempfile.TemporaryFile()  # noqa: SIM115 - closed by EngineProcess.close
+        return tempfile.TemporaryFile()  # noqa: SIM115 - closed by ChildProcess.close
     return log.open("ab+")
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -42,6 +42,19 @@ def bounded_memory(extra: int = _TEMPLATE_BYTES) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def limit_for_good(address_space: int, cpu_s: int) -> None:
+    """Bound this process for the rest of its life: bytes of addresses, seconds of processor."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    for kind, bound in ((resource.RLIMIT_AS, address_space), (resource.RLIMIT_CPU, cpu_s)):
+        _, hard = resource.getrlimit(kind)
+        bound = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
+        with suppress(ValueError, OSError):  # macOS refuses some of them
+            resource.setrlimit(kind, (bound, bound))
 
 
 def end_own_group() -> None:

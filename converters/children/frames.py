@@ -1,4 +1,4 @@
-"""The frames between the application and its engine child: a small JSON head, then raw bytes.
+"""The frames between the application and a child of it: a small JSON head, then raw bytes.
 
 Arrays travel as their bytes (4.7 MB a scored row of SmolLM2), never as text.
 """
@@ -30,13 +30,13 @@ def write_frame(stream: RawIOBase, head: dict[str, Any], payload: Buffer = b"") 
     _write_all(stream, body)
 
 
-def read_frame(stream: RawIOBase) -> Frame | None:
-    """The next frame, None at the end of the stream. Raises FrameBroken."""
+def read_frame(stream: RawIOBase, largest: int = _LARGEST_PAYLOAD) -> Frame | None:
+    """The next frame, None at the end of the stream. Raises FrameBroken; largest: of payloads."""
     sizes = _read_exactly(stream, _SIZES.size, at_start=True)
     if sizes is None:
         return None
     head_bytes, payload_bytes = _SIZES.unpack(sizes)
-    if head_bytes > _LARGEST_HEAD or payload_bytes > _LARGEST_PAYLOAD:
+    if head_bytes > _LARGEST_HEAD or payload_bytes > largest:
         raise FrameBroken(f"a frame of {head_bytes} + {payload_bytes} bytes")
     head = _read_exactly(stream, head_bytes)
     payload = _read_exactly(stream, payload_bytes)
