@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pypdfium2
-
+from converters.documents.kinds import open_document
+from converters.documents.page import Page
 from desktop.documents.tokens import PageText
 from tests.benchmarks.text_pdf import write_pdf
 
@@ -50,17 +50,12 @@ def question_sets(data: Path) -> list[QuestionSet]:
 
 
 def page_texts(path: Path) -> list[PageText]:
-    """The text of each page of a PDF."""
-    with pypdfium2.PdfDocument(path) as pdf:
-        return [PageText(number, _text(page)) for number, page in enumerate(pdf, 1)]
-
-
-def _text(page: pypdfium2.PdfPage) -> str:
-    text_page = page.get_textpage()
-    text = text_page.get_text_range().replace("\r\n", "\n").replace("\r", "\n")
-    text_page.close()
-    page.close()
-    return text
+    """The text of each page of a PDF in reading order; a page that cannot be read is empty."""
+    with open_document(path) as reader:
+        return [
+            PageText(page.number, page.text if isinstance(page, Page) else "")
+            for page in reader.pages()
+        ]
 
 
 def _pdfs(folder: Path) -> dict[str, list[PageText]]:
