@@ -44,13 +44,16 @@ class DocumentChild:
         path: Path,
         password: str | None = None,
         should_stop: Callable[[], bool] = _never,
+        tally: Tally | None = None,
     ) -> "Reading":
         """The pages of a file, read while they are asked for.
+
+        tally: what an earlier, unfinished reading of the same bytes counted; it goes on behind.
 
         The first page raises UserError: not found, a kind that is not read. Any page raises
         Stopped within a second of should_stop() saying yes. All else is told by the outcome.
         """
-        return Reading(self, path, password, should_stop)
+        return Reading(self, path, password, should_stop, tally or Tally())
 
     @property
     def pid(self) -> int | None:
@@ -100,12 +103,13 @@ class Reading:
         path: Path,
         password: str | None,
         should_stop: Callable[[], bool],
+        tally: Tally,
     ) -> None:
         self._child = child
-        self._tally = Tally()
+        self._tally = tally
         self._watch = Watch(child.limits, should_stop)
         self._outcome: Outcome | None = None
-        self._next = 1
+        self._next = tally.last + 1
         self._pages = self._all_pages(path, password)
 
     @property

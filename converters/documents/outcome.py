@@ -59,6 +59,11 @@ class Tally:
         """How many pages were read so far."""
         return sum(map(len, self.numbers.values()))
 
+    @property
+    def last(self) -> int:
+        """The number of the last page that was read, 0 before the first."""
+        return max(map(max, filter(None, self.numbers.values())), default=0)
+
     def take(self, page: Page) -> None:
         """Count a page that was read."""
         self.numbers.setdefault(page.verdict, []).append(page.number)

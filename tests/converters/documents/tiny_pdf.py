@@ -59,7 +59,9 @@ def document(
     kids = " ".join(f"{5 + 2 * at} 0 R" for at in range(len(contents)))
     objects[1] = b"<< /Type /Catalog /Pages 2 0 R >>"
     objects[2] = f"<< /Type /Pages /Kids [{kids}] /Count {len(contents)} >>".encode()
-    objects[3] = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
+    objects[3] = (
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"
+    )
     for at, content in enumerate(contents):
         number = 5 + 2 * at
         raw = content.encode("latin-1") if isinstance(content, str) else content
