@@ -47,6 +47,7 @@ def test_a_row_is_a_line_without_its_numbers():
 def test_numbers_with_points_and_commas_are_one():
     tokens = Tokens.of_pages(pages("1,234.5 and 6. 7"))
     assert tokens.begins_number.tolist() == [True, False, False, False, True, True]
+    assert Tokens.of_pages(pages("fig.3,x")).begins_number.tolist() == [False, True, False]
 
 
 def test_page_numbers_are_kept_and_empty_pages_have_no_chunk():

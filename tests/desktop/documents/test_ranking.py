@@ -44,6 +44,13 @@ def test_a_pack_that_fires_is_mixed_in_at_65_percent():
     assert ranking.default.argmax() == 2
 
 
+def test_sentences_count_035_for_a_pack_and_05_for_the_question():
+    ranking = rank(scope_of(("plant equipment capex rises",)), Question.of("capex rises", [PACK]))
+    # Four stems in the line, two in each phrase: 2 / sqrt(4) = 1.
+    assert ranking.pack_rows[0].values.tolist() == pytest.approx([0.35])
+    assert ranking.question_rows[0].values.tolist() == pytest.approx([0.5])
+
+
 def test_a_pack_that_does_not_fire_changes_nothing():
     scope = scope_of(("net sales 10 20", "other sales"))
     with_pack = rank(scope, Question.of("net sales", [PACK])).default

@@ -61,6 +61,16 @@ def test_scores_add_name_front_and_a_third_of_the_whole():
     assert fit.tolist() == pytest.approx([expected[0] / expected[1], 1])
 
 
+def test_long_texts_and_repeated_names_count_a_little_less():
+    profiles = [profile("debt-debt.pdf", "x"), profile("b.pdf", "debt y z"), profile("c.pdf", "w")]
+    rare = math.log(1 + 2.5 / 1.5)
+    # Name: count 2, k1 .5. Text: 3 words where the mean is 5 / 3, k1 .8, b .3.
+    name = rare * 2 * 1.5 / 2.5
+    text = 1.3 * rare * 1.8 / (1 + 0.8 * (0.7 + 0.3 * 3 / (5 / 3)))
+    fit = document_scores(clean("debt"), profiles)
+    assert fit.tolist() == pytest.approx([name / max(name, text), text / max(name, text), 0])
+
+
 def test_the_latest_year_asked_tells_sister_documents_apart():
     sisters = [profile(f"ACME_{year}.pdf", f"Acme {year} {year} {year - 1}")
                for year in (2017, 2018)]  # fmt: skip

@@ -17,6 +17,11 @@ def test_a_row_with_two_numbers_counts_full_and_a_sentence_less():
     assert match.values.tolist() == pytest.approx([2 / math.sqrt(2), 0.5 * 2 / math.sqrt(5)])
 
 
+def test_a_row_with_one_number_is_no_row_of_a_table():
+    (match,) = match_phrases(scope_of(("Interest expense 380",)), [("interest", "expens")], 0.5)
+    assert match.values.tolist() == pytest.approx([0.5 * math.sqrt(2)])
+
+
 def test_a_page_takes_its_best_row():
     scope = scope_of(("net sales rose\nnet sales 1 2\nnet sales and more words 1 2",))
     (match,) = match_phrases(scope, [("net", "sale")], 0.35)

@@ -32,11 +32,25 @@ def test_the_page_of_the_named_document_and_year_is_first(documents: FtsDocument
 
 
 def test_a_document_outside_the_routed_ones_is_still_found():
-    files = {f"owl{at}.pdf": pages("Owl owl owl") for at in range(8)}
-    files["z.pdf"] = pages("index", "x " * 3000, "The owl's beak is yellow.")
+    apart = pages("owl is", "beak is", "yellow is")
+    files = {f"{at}.pdf": apart for at in range(6)}
+    # Its first two pages hold nothing, so that six documents fit better.
+    files["z.pdf"] = pages("x", "y", "the yellow beak of the owl")
     with FtsDocuments(files) as documents:
-        first = rank_collection("yellow beak of the owl", documents).found().hits[0]
+        ranked = rank_collection("yellow beak of the owl", documents)
+    first = ranked.found().hits[0]
     assert (documents.names[first.document], first.page) == ("z.pdf", 3)
+    assert ranked.fit.argmin() == ranked.pool.index(6)
+
+
+@pytest.mark.parametrize(("question", "share"), [("Acme net sales", 1.5), ("net sales", 0.7)])
+def test_a_page_takes_a_share_of_its_document(documents: FtsDocuments, question: str, share: float):
+    ranked = rank_collection(question, documents)
+    added = ranked.scores - ranked.ranking.default
+    assert added.tolist() == pytest.approx(
+        (share * ranked.fit[ranked.ranking.scope.document]).tolist()
+    )
+    assert added.max() == pytest.approx(share)
 
 
 def test_only_pinned_documents_are_searched(documents: FtsDocuments):
