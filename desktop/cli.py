@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": ("desktop.commands.doctor", "doctor"),
     "models": ("desktop.commands.models", "models"),
     "inspect": ("desktop.commands.inspect", "inspect"),
+    "plan": ("desktop.commands.plan", "plan"),
     "tune": ("desktop.commands.tune", "tune"),
     "export": ("desktop.commands.export", "export_command"),
     "import": ("desktop.commands.importing", "import_command"),
@@ -28,6 +29,10 @@ GROUPS = {
     "jobs": ("desktop.commands.jobs", "list_jobs", {
         "list": "list_jobs", "show": "show", "follow": "follow", "stop": "stop",
         "resume": "resume", "delete": "delete",
+    }),
+    "library": ("desktop.commands.library", "list_library", {
+        "add": "add", "list": "list_library", "remove": "remove", "status": "status",
+        "watch": "watch", "search": "search",
     }),
 }
 

@@ -10,10 +10,9 @@ from converters.gguf.header import read_header
 from desktop.commands.context import Context, Output
 from desktop.commands.live import LiveLine
 from desktop.commands.options import columns_of, resolved_spec
-from desktop.engine.child import EngineChild
-from desktop.jobs.data import Data, count_tokens, read_data, task_of
-from desktop.jobs.prepared import PreparedText, TextSource, prepare_text
-from desktop.jobs.render import Chat
+from desktop.jobs.data import Data, count_tokens, task_of
+from desktop.jobs.prepared import PreparedText
+from desktop.jobs.reading import read_as_trained
 from desktop.serving.choice import Chosen, choose
 from desktop.serving.trainable import require_trainable_file
 from finetune.spec import TuneSpec
@@ -35,31 +34,24 @@ def inspect(
         "model": model, "data": data, "name": "inspected", "held_out": held_out,
         "columns": columns_of(map_), "max_tokens": max_tokens,
     })
-    with asyncio.Runner() as runner:
-        chosen = runner.run(choose(context.home, context.host, context.engine))
-        try:
-            found, prepared = _prepared(runner, chosen, spec)
-        finally:
-            runner.run(chosen.serving.close())
+    chosen, found, prepared = asyncio.run(_prepared(context, spec))
     value = _value(found, prepared, spec)
     return Output(value, "\n".join([chosen.why, *_lines(value)]))
 
 
-def _prepared(
-    runner: asyncio.Runner, chosen: Chosen, spec: TuneSpec
-) -> tuple[Data, PreparedText]:
-    serving = chosen.serving
-    base = runner.run(serving.base_file(spec.model))
-    header = read_header(base.path)
-    require_trainable_file(spec.model, base.path, header)
-    found = read_data(spec, lambda: False)
-
-    def render(messages: Chat) -> str:
-        return runner.run(serving.render(spec.model, messages, spec.think))
-
-    source = TextSource(base.path, header, render)
-    with LiveLine() as line, EngineChild(base.path, vocab_only=True) as child:
-        return found, prepare_text(source, child, found, spec, line.report, lambda: False)
+async def _prepared(context: Context, spec: TuneSpec) -> tuple[Chosen, Data, PreparedText]:
+    chosen = await choose(context.home, context.host, context.engine)
+    try:
+        base = await chosen.serving.base_file(spec.model)
+        header = read_header(base.path)
+        require_trainable_file(spec.model, base.path, header)
+        with LiveLine() as line:
+            found, prepared = await read_as_trained(
+                chosen.serving, spec, base, header, line.report
+            )
+    finally:
+        await chosen.serving.close()
+    return chosen, found, prepared
 
 
 def _value(data: Data, prepared: PreparedText, spec: TuneSpec) -> dict[str, Any]:

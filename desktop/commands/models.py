@@ -5,7 +5,7 @@ from typing import Any
 from converters.errors import UserError
 from converters.gguf.header import Header, read_header
 from desktop.commands.context import Context, Output
-from desktop.core import hardware
+from desktop.jobs.room import MemoryRoom, memory_room
 from desktop.serving.choice import choose
 from desktop.serving.protocol import HeldModel
 from desktop.serving.trainable import reason_against
@@ -20,39 +20,32 @@ async def models(context: Context) -> Output:
         held = await chosen.serving.held()
     finally:
         await chosen.serving.close()
-    available = _available_bytes()
-    rows = [_row(model, available) for model in held]
+    room = memory_room([], "")
+    rows = [_row(model, room) for model in held]
     return Output(rows, "\n".join([chosen.why, *_table(rows)]))
 
 
-def _available_bytes() -> int:
-    cards = hardware.graphics_cards()
-    if cards:
-        return max(card.free_bytes for card in cards)
-    return hardware.memory().available_bytes
-
-
-def _row(model: HeldModel, available: int) -> dict[str, Any]:
+def _row(model: HeldModel, room: MemoryRoom) -> dict[str, Any]:
     reason, needed = model.reason, None
     if model.path is not None:
         try:
             header = read_header(model.path)
             reason = reason_against(header)
-            needed = None if reason else _needed_bytes(header)
+            needed = None if reason else _needed_bytes(header, room)
         except UserError as error:
             reason = f"{error.title} {error.detail}"
     return {
         "name": model.name, "digest": model.digest, "family": model.family,
         "parameters": model.parameters, "quantization": model.quantization,
         "bytes": model.n_bytes, "trainable": not reason, "reason": reason,
-        "fits": None if needed is None else needed <= available, "needed_bytes": needed,
+        "fits": None if needed is None else needed <= room.available_bytes, "needed_bytes": needed,
     }
 
 
-def _needed_bytes(header: Header) -> int:
+def _needed_bytes(header: Header, room: MemoryRoom) -> int:
     from finetune.plan import default_memory_bytes
 
-    return default_memory_bytes(header, ROW_TOKENS)
+    return default_memory_bytes(header, ROW_TOKENS, room.compute)
 
 
 def _table(rows: list[dict[str, Any]]) -> list[str]:

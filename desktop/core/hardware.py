@@ -1,4 +1,4 @@
-"""What the machine has: graphics cards, main memory, free disk. Never imports torch."""
+"""What the machine has: processor, graphics cards, main memory, free disk. Never imports torch."""
 
 import os
 import shutil
@@ -6,8 +6,23 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-_QUERY = ("--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits")
+_QUERY = (
+    "--query-gpu=name,memory.total,memory.free,driver_version", "--format=csv,noheader,nounits",
+)  # fmt: skip
 _MIB = 1024 * 1024
+# What the torch that we install is built for (CUDA 13) needs on Linux.
+OLDEST_DRIVER = (580, 65)
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+_PROBE_REASONS = (
+    ("No devices were found", "The NVIDIA driver is there, but it finds no graphics card."),
+    ("couldn't communicate with the NVIDIA driver",
+     "The NVIDIA driver is not running: install or update it, then restart the computer."),
+    ("Driver/library version mismatch",
+     "The NVIDIA driver was updated while it ran: restart the computer."),
+    ("GPU is lost", "The graphics card stopped answering: restart the computer."),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -17,6 +32,21 @@ class GraphicsCard:
     name: str
     total_bytes: int
     free_bytes: int
+    driver: str = ""
+
+    @property
+    def has_old_driver(self) -> bool:
+        """Whether its driver is too old for training; an unreadable version counts as new."""
+        numbers = tuple(int(part) for part in self.driver.split(".")[:2] if part.isdigit())
+        return len(numbers) == 2 and numbers < OLDEST_DRIVER
+
+
+@dataclass(frozen=True)
+class CardProbe:
+    """What asking for graphics cards gave: the cards, and why there are none, in words."""
+
+    cards: tuple[GraphicsCard, ...]
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,25 +59,60 @@ class Memory:
 
 def graphics_cards() -> list[GraphicsCard]:
     """The cards that the NVIDIA driver lists; empty without a driver."""
+    return list(probe_cards().cards)
+
+
+def probe_cards() -> CardProbe:
+    """The cards that training can use, and the reason where there are none (FAULTS F31)."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return []
+        return CardProbe((), "No NVIDIA graphics card was found (there is no NVIDIA driver).")
     try:
         run = subprocess.run([program, *_QUERY], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return []
-    return parse_cards(run.stdout) if run.returncode == 0 else []
+        return CardProbe((), "The NVIDIA driver does not answer; restart the computer.")
+    return read_probe(run.returncode, run.stdout + run.stderr)
+
+
+def read_probe(code: int, text: str) -> CardProbe:
+    """What nvidia-smi said with this exit code."""
+    cards = parse_cards(text) if code == 0 else []
+    usable = tuple(card for card in cards if not card.has_old_driver)
+    if usable:
+        return CardProbe(usable)
+    if cards:
+        card, oldest = cards[0], ".".join(map(str, OLDEST_DRIVER))
+        return CardProbe((), (
+            f"The driver of the {card.name} is too old for training ({card.driver}; {oldest} or "
+            "later is needed): update the NVIDIA driver."
+        ))
+    return CardProbe((), next(
+        (reason for part, reason in _PROBE_REASONS if part in text),
+        "The NVIDIA driver lists no usable graphics card.",
+    ))
 
 
 def parse_cards(text: str) -> list[GraphicsCard]:
-    """nvidia-smi's CSV lines (name, MiB in all, MiB free) as cards; lines without numbers are
-    left out (a driver answers "[N/A]" for cards that it cannot read)."""
+    """nvidia-smi's CSV lines (name, MiB in all, MiB free, driver) as cards; lines without numbers
+    are left out (a driver answers "[N/A]" for cards that it cannot read)."""
     cards = []
     for line in text.splitlines():
-        name, *sizes = (part.strip() for part in line.rsplit(",", 2))
-        if len(sizes) == 2 and all(size.isdigit() for size in sizes):
-            cards.append(GraphicsCard(name, int(sizes[0]) * _MIB, int(sizes[1]) * _MIB))
+        name, *values = (part.strip() for part in line.rsplit(",", 3))
+        if len(values) == 3 and all(size.isdigit() for size in values[:2]):
+            total, free = (int(size) * _MIB for size in values[:2])
+            cards.append(GraphicsCard(name, total, free, values[2]))
     return cards
+
+
+def has_fast_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware, as `finetune.base_model` asks torch;
+    elsewhere training computes in float32."""
+    if not _CPU_INFO.exists():
+        return False
+    flags = next(
+        (line for line in _CPU_INFO.read_text().splitlines() if line.startswith("flags")), ""
+    ).split()
+    return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
 def memory() -> Memory:

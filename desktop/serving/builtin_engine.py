@@ -14,7 +14,15 @@ from desktop.jobs.spec import BaseFile, Engine
 from desktop.ollama_api.inherit import Inheritance
 from desktop.ollama_api.names import check_name, unproven_name
 from desktop.ollama_api.replies import ChatAnswer
-from desktop.serving.protocol import Chat, HeldModel, NewModel, OnBytes, StoredModel
+from desktop.serving.protocol import (
+    Chat,
+    HeldModel,
+    ImportRoom,
+    NewModel,
+    OnBytes,
+    Resident,
+    StoredModel,
+)
 
 if TYPE_CHECKING:
     from desktop.engine.child import EngineChild
@@ -30,6 +38,7 @@ class BuiltinEngine:
 
     def __init__(self, home: Home) -> None:
         self._store = BuiltinStore(home.models)
+        self._folder = home.models
         self._readers: dict[Path, EngineChild] = {}
         self.version = version("llama-cpp-python")
 
@@ -103,6 +112,18 @@ class BuiltinEngine:
     async def release(self, name: str) -> None:
         """See `Serving.release`."""
         await self.close()  # its children hold the vocabulary alone
+
+    async def resident(self) -> list[Resident]:
+        """See `Serving.resident`."""
+        return []  # it loads a model for one answer and lets it go
+
+    async def import_room(self, source: Path) -> ImportRoom:
+        """See `Serving.import_room`."""
+        folder = self._folder
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if there.stat().st_dev == source.stat().st_dev:
+            return ImportRoom(folder, 0, "the file is linked into the models' folder, not copied")
+        return ImportRoom(folder, 1, "the file is copied into the models' folder")
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
         """See `Serving.answer`."""

@@ -1,5 +1,6 @@
 """A real Ollama as the place where models are served."""
 
+from pathlib import Path
 from typing import Any
 
 from converters.errors import UserError
@@ -12,7 +13,15 @@ from desktop.ollama_api.inherit import Inheritance, inherit, inheritance_of
 from desktop.ollama_api.replies import ChatAnswer, Tag
 from desktop.ollama_api.store import locate_store, model_file
 from desktop.ollama_api.versions import behaviour
-from desktop.serving.protocol import Chat, HeldModel, NewModel, OnBytes, StoredModel
+from desktop.serving.protocol import (
+    Chat,
+    HeldModel,
+    ImportRoom,
+    NewModel,
+    OnBytes,
+    Resident,
+    StoredModel,
+)
 from desktop.serving.templateless import TemplatelessModels
 
 KEEP_LOADED = "10m"
@@ -96,6 +105,26 @@ class OllamaServer:
     async def release(self, name: str) -> None:
         """See `Serving.release`."""
         await self._client.unload(name)
+
+    async def resident(self) -> list[Resident]:
+        """See `Serving.resident`."""
+        return [
+            Resident(loaded.name, loaded.n_bytes, loaded.vram_bytes)
+            for loaded in await self._client.ps()
+        ]
+
+    async def import_room(self, source: Path) -> ImportRoom:
+        """See `Serving.import_room`."""
+        copies = behaviour(self.version).import_copies
+        store = await locate_store(self._client)
+        if store is None:
+            return ImportRoom(None, copies, f"Ollama's store is not on this machine ({self.host}).")
+        if store.can_link(source):
+            why = "the file is linked into Ollama's store, not copied"
+            return ImportRoom(store.root, copies - 1, why)
+        times = "once" if copies == 1 else f"{copies} times"
+        why = f"Ollama {self.version} needs the file's size {times} in its own store"
+        return ImportRoom(store.root, copies, why)
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
         """See `Serving.answer`."""

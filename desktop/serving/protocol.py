@@ -57,6 +57,25 @@ class NewModel:
     is_proven: bool = True
 
 
+@dataclass(frozen=True)
+class Resident:
+    """A model that is in memory now: bytes in all, and those of them on a graphics card."""
+
+    name: str
+    n_bytes: int
+    card_bytes: int
+
+
+@dataclass(frozen=True)
+class ImportRoom:
+    """Where a finished file goes. folder: None if it is not on this machine. copies: how many
+    times the file's size is needed there, beside the file itself. why: in words."""
+
+    folder: Path | None
+    copies: int
+    why: str
+
+
 class Serving(Protocol):
     """A place that holds models and answers with them. Every method may raise UserError."""
 
@@ -100,6 +119,14 @@ class Serving(Protocol):
 
     async def release(self, name: str) -> None:
         """Take a model out of memory."""
+        ...
+
+    async def resident(self) -> list[Resident]:
+        """The models that are in memory now."""
+        ...
+
+    async def import_room(self, source: Path) -> ImportRoom:
+        """What taking in a file that lies in the folder `source` needs."""
         ...
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
