@@ -8,6 +8,11 @@ found through `words`, which keeps no text of its own; codes and scripts without
 import sqlite3
 from collections.abc import Sequence
 
+from desktop.core import sqlite_file
+from desktop.core.sqlite_file import is_ours, version_of
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "is_library", "migrate", "version_of"]
+
 APPLICATION_ID = 0x54446B31  # "TDk1": a SQLite file that is a library of ours
 _FIRST = """
 CREATE TABLE files (
@@ -89,27 +94,11 @@ CREATE TABLE vectors (
 MIGRATIONS: tuple[str, ...] = (_FIRST,)
 
 
-def version_of(connection: sqlite3.Connection) -> int:
-    """0 for an empty file."""
-    return connection.execute("PRAGMA user_version").fetchone()[0]
-
-
 def is_library(connection: sqlite3.Connection) -> bool:
     """Whether the file is one of ours, or empty and so may become one."""
-    found = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    return found == APPLICATION_ID if tables else version_of(connection) == 0
+    return is_ours(connection, APPLICATION_ID)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Bring an older file to the newest version, in one transaction: all of it or nothing."""
-    version = version_of(connection)
-    steps = "".join(migrations[version:])
-    try:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID}; "
-            f"PRAGMA user_version = {len(migrations)}; COMMIT;"
-        )
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    sqlite_file.migrate(connection, APPLICATION_ID, migrations)
