@@ -104,16 +104,18 @@ def _step_terms(shape: Shape, case: MemoryCase) -> list[Term]:
         Term("one layer's work", working_bytes(shape, batch.tokens, compute)),
         Term("one layer's weights, unpacked",
              unpacked_bytes(shape.largest_linear, compute) * is_packed),
-        Term("the output layer, unpacked",
-             unpacked_bytes(shape.vocabulary * shape.width, compute) * is_packed),
+        Term("the output layer, unpacked", _head_bytes(shape, case)),
         Term("the output layer's answers", logits_bytes(shape, batch.learnt, compute)),
     ]
     if compute.device == "cpu":
         share = GAPS_16_BIT if compute.value_bytes == 2 else GAPS_FLOAT32
         terms.append(Term("gaps between freed pieces", int(share * activations)))
     step = sum(term.bytes for term in terms)
-    between = max(_evaluation_bytes(shape, case), _checkpoint_bytes(shape, case))
-    return [*terms, Term("measuring and checkpoints beyond that", max(0, between - step))]
+    measuring = max(0, _evaluation_bytes(shape, case) - step)
+    return [
+        *terms, Term("measuring held-out rows beyond that", measuring),
+        Term("a checkpoint on its way to the disk", _checkpoint_bytes(shape, case)),
+    ]  # fmt: skip
 
 
 def _activations(shape: Shape, case: MemoryCase) -> int:
@@ -124,14 +126,24 @@ def _activations(shape: Shape, case: MemoryCase) -> int:
 def _evaluation_bytes(shape: Shape, case: MemoryCase) -> int:
     tokens = EVALUATION_TOKENS
     scores = 2 * case.compute.value_bytes * shape.heads * 768 * 768 * case.compute.by_products
-    head = unpacked_bytes(shape.vocabulary * shape.width, case.compute) * (case.form == "blocks")
+    head = _head_bytes(shape, case)
     work = working_bytes(shape, tokens, case.compute) + scores
     return work + head + logits_bytes(shape, tokens, case.compute)
 
 
 def _checkpoint_bytes(shape: Shape, case: MemoryCase) -> int:
-    """Adapter and both moments as the bytes of a file, and as tensors on their way there."""
-    return 2 * 3 * FLOAT32 * shape.trained_weights(case.rank)
+    """Adapter and both moments as tensors and as the bytes of files. Of what a step has freed only
+    the large pieces of the output layer hold them; a card keeps none of it."""
+    if case.compute.device != "cpu":
+        return 0
+    copies = 2 * 3 * FLOAT32 * shape.trained_weights(case.rank)
+    freed = logits_bytes(shape, case.batch.learnt, case.compute) + _head_bytes(shape, case)
+    return max(0, copies - freed)
+
+
+def _head_bytes(shape: Shape, case: MemoryCase) -> int:
+    is_packed = case.form == "blocks"
+    return unpacked_bytes(shape.vocabulary * shape.width, case.compute) * is_packed
 
 
 def _fixed_terms(terms: list[Term], case: MemoryCase) -> list[Term]:

@@ -148,8 +148,18 @@ def test_recomputing_keeps_a_layer_and_every_layers_input(smollm2: Path) -> None
 
 def test_a_small_step_takes_no_less_than_measuring_does(smollm2: Path) -> None:
     header = read_header(smollm2)
-    assert "measuring and checkpoints beyond that" in _terms(header, _case(16))
-    assert "measuring and checkpoints beyond that" not in _terms(header, _case(512))
+    assert "measuring held-out rows beyond that" in _terms(header, _case(16))
+    assert "measuring held-out rows beyond that" not in _terms(header, _case(512))
+
+
+def test_a_checkpoint_takes_what_the_freed_output_layer_does_not_hold(smollm2: Path) -> None:
+    header = read_header(smollm2)
+    name = "a checkpoint on its way to the disk"
+    terms = _terms(header, _case(512, rank=64))
+    freed = terms["the output layer, unpacked"] + terms["the output layer's answers"]
+    assert terms[name] == 24 * 4 * 4_884_480 - freed
+    assert name not in _terms(header, _case(512))
+    assert name not in _terms(header, _case(512, rank=64, compute=Compute("cuda", 2)))
 
 
 def test_more_rank_tokens_and_dropout_cost_more(smollm2: Path) -> None:
