@@ -12,7 +12,6 @@ from converters.errors import UserError
 from desktop.core.sqlite_file import copy_back, is_good, keep_backup, move_aside
 from desktop.documents.database import LibraryDamaged
 
-
 __all__ = ["BACKUP", "DATABASE", "LOCK", "keep_backup", "put_back", "restore"]
 
 DATABASE, BACKUP, LOCK = "library.sqlite", "library.backup.sqlite", "ingest.lock"
