@@ -84,10 +84,9 @@ def _groups(
 ) -> Iterator[tuple[Indices, bool]]:
     """Runs of lines from top to bottom: those that cross the gutter, those beside it, in turns."""
     left, right = segments.boxes[:, 0], segments.boxes[:, 2]
-    crosses = (left < gutter) & (right > gutter)
-    for is_crossing, rows in groupby(
-        _rows(segments, members), lambda row: bool(crosses[row].any())
-    ):
+    crossing = set(np.flatnonzero((left < gutter) & (right > gutter)).tolist())
+    rows_of_page = _rows(segments, members)
+    for is_crossing, rows in groupby(rows_of_page, lambda row: not crossing.isdisjoint(row)):
         yield np.sort(np.concatenate(list(rows))), is_crossing
 
 
@@ -131,6 +130,6 @@ def _along(segments: Segments, row: list[int]) -> list[int]:
     """One line's segments in order: as given where it goes right to left, else by place."""
     if len(row) == 1:
         return row
-    if segments.is_reversed[row].any():
+    if not segments.reversed.isdisjoint(row):
         return sorted(row)
-    return sorted(row, key=lambda name: float(segments.boxes[name, 0]))
+    return sorted(row, key=segments.lefts.__getitem__)

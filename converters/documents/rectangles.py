@@ -38,7 +38,12 @@ def rectangles(page: Page, passage: str) -> list[Rectangle]:
     if sum(end - start for start, end in spans) < _LEAST_FOUND * max(1, len(wanted.text)):
         return []
     at = sorted({letters.place[index] for start, end in spans for index in range(start, end)})
-    return _around(page, np.array(at, np.intp))
+    return _around(page, _with_signs(page.text, np.array(at, np.intp)))
+
+
+def span_rectangles(page: Page, start: int, end: int) -> list[Rectangle]:
+    """The same for the characters `start` to `end` of the page's text, which need no finding."""
+    return _around(page, np.arange(start, min(end, len(page.text))))
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,7 @@ def _apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _around(page: Page, at: npt.NDArray[np.intp]) -> list[Rectangle]:
-    """Boxes around these characters and the signs and spaces between them, line by line."""
-    at = _with_signs(page.text, at)
+    """Boxes around these characters, line by line."""
     boxes = page.boxes[at]
     has_place = np.isfinite(boxes[:, 0])
     at, boxes = at[has_place], boxes[has_place]

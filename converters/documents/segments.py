@@ -4,6 +4,7 @@ They are what reading order sorts. Knows boxes and code points, not PDF.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,16 @@ class Segments:
     boxes: Boxes
     letters: npt.NDArray[np.intp]
     is_reversed: npt.NDArray[np.bool_]
+
+    @cached_property
+    def lefts(self) -> list[float]:
+        """x0 of each, as a list: rows are sorted by it one by one."""
+        return self.boxes[:, 0].tolist()
+
+    @cached_property
+    def reversed(self) -> frozenset[int]:
+        """The segments that go right to left."""
+        return frozenset(np.flatnonzero(self.is_reversed).tolist())
 
     def __len__(self) -> int:
         return len(self.start)
