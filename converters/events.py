@@ -34,6 +34,7 @@ class Progress:
     memory_bytes: int | None = None
     remaining_s: float | None = None
     bytes_per_s: float | None = None
+    pages_per_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from converters.errors import Stopped
 from desktop.commands.context import STOPPED, Output
 from desktop.core.records import read_record
 from desktop.jobs.folder import JobFolder
+from desktop.jobs.spec import kind_in
 from desktop.jobs.steps.result import RESULT, SCORES, Scores, TuneResult
 
 
@@ -14,14 +15,21 @@ def output_of(folder: JobFolder, code: int) -> Output:
     """
     if code == STOPPED:
         raise Stopped(stopped_text(folder))
+    if kind_in(folder.spec) == "index":
+        from desktop.commands.added import added_output
+
+        return added_output(folder, code)
     result = read_record(folder.artefact(RESULT), TuneResult)
     return Output(result.model_dump(mode="json"), _text(result, folder), code)
 
 
 def stopped_text(folder: JobFolder) -> str:
     """What a stopped job leaves, and on a second line how to go on."""
+    kept = "Every page that was indexed is kept." if kind_in(folder.spec) == "index" else (
+        f"What was finished is kept in {folder.artefacts}."
+    )
     return (
-        f"What was finished is kept in {folder.artefacts}.\n"
+        f"{kept}\n"
         f"Go on from there with: tunedesk jobs resume {folder.id}"
     )
 

@@ -12,6 +12,7 @@ from desktop.commands.options import takes_spec
 from desktop.jobs import launcher
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.prepare import Prepared, prepare_tune
+from desktop.jobs.spec import read_job
 from desktop.serving.choice import choose
 from finetune.spec import TuneSpec
 
@@ -40,13 +41,13 @@ def run_tune(context: Context, spec: TuneSpec, examples: int) -> Output:
 def run_in_foreground(folder: JobFolder) -> Output:
     """Run a job (or the rest of it) with its progress on standard error."""
     with LiveLine() as line:
-        code = launcher.run(folder, "tune", line.show)
+        code = launcher.run(folder, read_job(folder.spec).kind, line.show)
     return output_of(folder, code)
 
 
 def start_detached(folder: JobFolder) -> Output:
     """Start a job's worker and leave it alone. Raises UserError if it ends at once."""
-    process = launcher.start(folder)
+    process = launcher.start(folder, read_job(folder.spec).kind)
     code = process.poll()
     if code is not None:
         launcher.follow(folder, lambda _: None, poll=lambda: code)

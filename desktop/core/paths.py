@@ -43,6 +43,11 @@ class Home:
         return self.root / "jobs"
 
     @property
+    def libraries(self) -> Path:
+        """Libraries of documents, one folder each."""
+        return self.root / "libraries"
+
+    @property
     def models(self) -> Path:
         """Models of the built-in engine."""
         return self.root / "models"

@@ -24,6 +24,7 @@ STAGE_TEXTS = {
     "compare": "compare the file with the training",
     "publish": "hand it over",
     "prove": "ask the created model",
+    "index": "pages indexed",
 }
 Status = Literal["queued", "running", "stopping", "stopped", "interrupted", "failed", "done"]
 
@@ -39,6 +40,7 @@ class JobView:
     loss: float | None = None
     tokens_per_s: float | None = None
     bytes_per_s: float | None = None
+    pages_per_s: float | None = None
     remaining_s: float | None = None
     memory_bytes: int | None = None
     losses: tuple[tuple[int, float], ...] = ()
@@ -57,8 +59,7 @@ def reduce(view: JobView, event: Event) -> JobView:
         case Stage(name):
             return replace(
                 view, stage=name, step=0, steps=0, loss=None, remaining_s=None, tokens_per_s=None,
-                bytes_per_s=None,
-                memory_bytes=None,
+                bytes_per_s=None, pages_per_s=None, memory_bytes=None,
             )
         case Progress():
             return _progressed(view, event)
@@ -83,6 +84,7 @@ def _progressed(view: JobView, event: Progress) -> JobView:
     return replace(
         view, step=event.step, steps=event.steps, loss=event.loss, losses=losses,
         tokens_per_s=event.tokens_per_s, bytes_per_s=event.bytes_per_s,
+        pages_per_s=event.pages_per_s,
         remaining_s=event.remaining_s, memory_bytes=event.memory_bytes,
     )
 
@@ -110,6 +112,8 @@ def line_of(view: JobView) -> str:
         parts.append(f"{view.tokens_per_s:,.0f} tokens/s")
     if view.bytes_per_s is not None:
         parts.append(f"{view.bytes_per_s / 1e6:,.1f} MB/s")
+    if view.pages_per_s is not None:
+        parts.append(f"{view.pages_per_s:,.0f} pages/s")
     if view.remaining_s is not None:
         parts.append(f"{duration(view.remaining_s)} left")
     if view.memory_bytes:

@@ -1,9 +1,8 @@
 """Whether a job can go on, before its worker is started."""
 
 from converters.errors import UserError
-from desktop.core.records import read_record
 from desktop.jobs.folder import JobFolder
-from desktop.jobs.spec import TuneJob
+from desktop.jobs.spec import IndexJob, TuneJob, read_job
 from desktop.jobs.steps.prepare_text import TOKENS
 from desktop.jobs.steps.publish import PUBLISH
 from desktop.jobs.steps.result import MANIFEST
@@ -23,8 +22,9 @@ def require_resumable(folder: JobFolder) -> None:
             f'The job "{folder.id}" is done.', f"It made {line.model}.",
             f"`tunedesk jobs show {folder.id}` tells its result.",
         )
-    job = read_record(folder.spec, TuneJob)
-    _require_files(folder, job)
+    job = read_job(folder.spec)
+    if not isinstance(job, IndexJob):  # documents are looked for anew, wherever they are now
+        _require_files(folder, job)
 
 
 def _require_files(folder: JobFolder, job: TuneJob) -> None:

@@ -1,9 +1,11 @@
-"""What a job of the kind "tune" is told: everything resolved, nothing left to the environment."""
+"""What a job is told, by its kind: everything resolved, nothing left to the environment."""
 
 from pathlib import Path
 from typing import Literal
 
-from desktop.core.records import Record
+from pydantic import BaseModel
+
+from desktop.core.records import Record, read_record
 from finetune.spec import TuneSpec
 
 Engine = Literal["ollama", "builtin"]
@@ -35,3 +37,40 @@ class TuneJob(Record):
     home: Path
     base: BaseFile
     examples: int = 100
+
+    @property
+    def about(self) -> str:
+        """What the job makes: the name of the model."""
+        return self.tune.name
+
+
+class IndexJob(Record):
+    """Content of `spec.json` of a job that adds documents. folder: of the library. paths: files
+    and folders as `desktop.documents.file_names.as_address` writes them."""
+
+    kind: Literal["index"] = "index"
+    library: str
+    folder: Path
+    paths: tuple[str, ...]
+
+    @property
+    def about(self) -> str:
+        """What the job fills: the name of the library."""
+        return self.library
+
+
+class _Kind(BaseModel):
+    kind: str = ""
+
+
+def kind_in(path: Path) -> str:
+    """The kind that a `spec.json` names, "" if it cannot be read or names none."""
+    try:
+        return _Kind.model_validate_json(path.read_bytes()).kind
+    except (OSError, ValueError):
+        return ""
+
+
+def read_job(path: Path) -> TuneJob | IndexJob:
+    """A `spec.json` of either kind. Raises UserError as `read_record` does."""
+    return read_record(path, IndexJob if kind_in(path) == "index" else TuneJob)

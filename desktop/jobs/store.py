@@ -10,11 +10,10 @@ from pathlib import Path
 
 from converters.errors import UserError
 from converters.events import Finished, Stage
-from desktop.core.records import read_record
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.journal import Entry, read_entries, read_tail
 from desktop.jobs.progress import JobView, Status, reduce
-from desktop.jobs.spec import TuneJob
+from desktop.jobs.spec import IndexJob, TuneJob, read_job
 
 DELETED = ".deleted-"
 
@@ -59,7 +58,7 @@ def job_line(folder: JobFolder) -> JobLine:
     entries = _last_run(folder)
     view = view_of(entries)
     try:
-        job: TuneJob | None = read_record(folder.spec, TuneJob)
+        job: TuneJob | IndexJob | None = read_job(folder.spec)
         problem = ""
     except UserError as error:
         job, problem = None, f"{error.title} {error.detail}"
@@ -67,7 +66,7 @@ def job_line(folder: JobFolder) -> JobLine:
     return JobLine(
         id=folder.id, kind=job.kind if job else "unknown", status=status_of(folder, view),
         pid=folder.pid(), step=view.step, steps=view.steps, started=first.time if first else "",
-        model=job.tune.name if job else "", stage=view.stage, remaining_s=view.remaining_s,
+        model=job.about if job else "", stage=view.stage, remaining_s=view.remaining_s,
         problem=problem,
     )
 

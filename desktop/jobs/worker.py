@@ -11,6 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from filelock import Timeout
@@ -24,6 +25,7 @@ from desktop.jobs.slot import slot
 from desktop.ollama_api import keys
 
 DONE, USER_ERROR, STOPPED, PROOF_FAILED, FAULT, ALREADY_RUNNING = 0, 1, 3, 4, 70, 75
+INDEX = "index"
 LOCK_S = 1.0
 RESERVE_BYTES = 64 * 1024
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -32,7 +34,7 @@ Action = Callable[[JobFolder, Report, ShouldStop], int]
 
 
 def main(arguments: list[str]) -> int:
-    """Do the action (`tune` or `verify`) in the job folder; the exit code tells how it ended."""
+    """Do the action (tune, verify or index) in the job folder; the exit code tells how it ended."""
     folder = JobFolder(Path(arguments[0]))
     action = arguments[1] if len(arguments) > 1 else "tune"
     faulthandler.enable()  # a crash of a native library names itself in output.log
@@ -47,6 +49,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _action(name: str) -> Action:
+    if name == INDEX:
+        from desktop.documents.index_job import index
+
+        return index
     from desktop.jobs import pipeline
 
     return {"tune": pipeline.tune, "verify": pipeline.verify}[name]
@@ -56,7 +62,9 @@ def _guarded(action: str, folder: JobFolder, report: Report) -> int:
     """Translate the end of the work into the journal's last events and an exit code."""
     try:
         should_stop = _stop_asked(folder)
-        with slot(folder, report, should_stop):
+        # Reading documents needs no graphics card: it waits for nobody.
+        turn = nullcontext() if action == INDEX else slot(folder, report, should_stop)
+        with turn:
             code = _action(action)(folder, report, should_stop)
     except Stopped:
         report(Finished("stopped"))

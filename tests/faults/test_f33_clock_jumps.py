@@ -21,6 +21,8 @@ WALL_CLOCK_READERS = {
     "desktop/engine/chat.py": "the date that a chat template may print",
     "converters/documents/child.py": "whether a file changed while it was read",
     "desktop/engine/builtin.py": "when a model was made, for people",
+    "desktop/documents/found_files.py": "whether a file changed since it was read",
+    "desktop/documents/backup.py": "when a backup was made, for people",
 }
 
 

@@ -1,0 +1,165 @@
+"""A question put to a library: the best passages with file, page, places, score and why.
+
+Which documents were searched is part of every answer, and so is how much of them is indexed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from converters.documents.page import Page
+from converters.documents.rectangles import Rectangle, span_rectangles
+from converters.errors import UserError
+from desktop.documents.chunker import chunk_spans, join_lines
+from desktop.documents.file_names import shown_path
+from desktop.documents.letters import odd_words
+from desktop.documents.library import Library
+from desktop.documents.lookup import LibraryDocuments, PostingsCache, Searchable
+from desktop.documents.packs import Pack
+from desktop.documents.search import Hit, rank_collection, rank_document
+from desktop.documents.why import By, Why
+
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a page. rects: x0, y0, x1, y1 in points from the top left corner, one a line.
+
+    has_hidden: some of it is not seen by a reader of the page. why: one short line.
+    """
+
+    file: str
+    path: str
+    page: int
+    text: str
+    rects: tuple[Rectangle, ...]
+    score: float
+    by: By
+    why: str
+    has_hidden: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """passages: best first. searched: names of the documents that were looked into, best first.
+
+    pages_indexed of pages: less while documents are being read.
+    """
+
+    passages: tuple[Passage, ...]
+    searched: tuple[str, ...]
+    pages_indexed: int
+    pages: int
+
+
+def ask(
+    library: Library, question: str, packs: Sequence[Pack] = (), k: int = 10, file: str = "",
+    cache: PostingsCache | None = None,
+) -> Answer:
+    """The k best passages. file: search only this document, by its name or a part of it.
+
+    Raises UserError if `file` names none or several, LibraryDamaged.
+    """
+    documents = LibraryDocuments(library, cache or PostingsCache())
+    if file:
+        pinned = _pinned(documents.all, file)
+        ranked = rank_document(question, documents.postings(pinned), packs)
+        found, numbers = ranked.found(k), [pinned]
+    else:
+        found = rank_collection(question, documents, packs).found(k)
+        numbers = list(range(len(documents.all)))
+    passages = [_passage(library, documents.all[numbers[hit.document]], hit) for hit in found.hits]
+    looked_into = [documents.all[numbers[at]] for at in found.searched]
+    if not passages:
+        passages = _by_letters(library, documents, question, k, numbers)
+    return Answer(
+        tuple(passages), tuple(document.name for document in looked_into),
+        sum(document.pages for document in documents.all),
+        sum(max(document.pages, document.page_count or 0) for document in documents.all),
+    )  # fmt: skip
+
+
+def _pinned(documents: Sequence[Searchable], file: str) -> int:
+    """The one document that `file` names: its whole name first, a part of it, a part of a path."""
+    wanted = file.casefold()
+    tests = (
+        lambda document: document.name.casefold() == wanted,
+        lambda document: wanted in document.name.casefold(),
+        lambda document: wanted in shown_path(document.path).casefold(),
+    )
+    for fits in tests:
+        found = [at for at, document in enumerate(documents) if fits(document)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = [shown_path(documents[at].path) for at in found]
+            raise UserError(
+                f'"{file}" names {len(found)} documents.', _listed(names),
+                "Name one of them, with its folder if need be.",
+            )
+    names = [document.name for document in documents]
+    raise UserError(
+        f'The library has no document "{file}".',
+        f"It holds {_listed(names)}" if names else "It holds no document with text.",
+        "`tunedesk library list --library NAME` shows all of them.",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more + "."
+
+
+def _passage(library: Library, document: Searchable, hit: Hit) -> Passage:
+    page = library.page(document.id, hit.page)
+    return _cut_out(document, page, (hit.start, hit.end), hit.score, hit.why)
+
+
+def _cut_out(
+    document: Searchable, page: Page, span: tuple[int, int], score: float, why: Why | str
+) -> Passage:
+    start, end = span
+    return Passage(
+        file=document.name,
+        path=shown_path(document.path),
+        page=page.number,
+        text=join_lines(page.text[start:end]).strip(),
+        rects=tuple(map(_rounded, span_rectangles(page, start, end))),
+        score=round(score, 4),
+        by=why.by if isinstance(why, Why) else "words",
+        why=str(why),
+        has_hidden=any(a < end and start < b for a, b in page.hidden_spans),
+    )
+
+
+def _rounded(rectangle: Rectangle) -> Rectangle:
+    """To a tenth of a point, which is what the library keeps."""
+    x0, y0, x1, y1 = rectangle
+    return round(x0, 1), round(y0, 1), round(x1, 1), round(y1, 1)
+
+
+def _by_letters(
+    library: Library, documents: LibraryDocuments, question: str, k: int, numbers: Sequence[int]
+) -> list[Passage]:
+    """Where no word is found: pages with the question's codes, or its words without spaces."""
+    inside = {documents.all[number].id: documents.all[number] for number in numbers}
+    wanted = [word.casefold() for word in odd_words(question)]
+    found: list[Passage] = []
+    for place, (number, document) in enumerate(documents.by_letters(question, 20 * k)):
+        if document in inside and len(found) < k:
+            page = library.page(document, number)
+            span = _best_span(page.text, wanted)
+            score = 1 / (1 + place)
+            found.append(_cut_out(inside[document], page, span, score, "letters of the question"))
+    return found
+
+
+def _best_span(text: str, wanted: Sequence[str]) -> tuple[int, int]:
+    """The chunk that shares most runs of three letters with the question."""
+    runs = {word[at : at + 3] for word in wanted for at in range(max(1, len(word) - 2))}
+
+    def shared(span: tuple[int, int]) -> int:
+        piece = text[span[0] : span[1]].casefold()
+        return sum(run in piece for run in runs)
+
+    return max(chunk_spans(text), key=shared)
