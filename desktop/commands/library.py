@@ -1,0 +1,195 @@
+"""`tunedesk library`: documents to search in, offline.
+
+What only some of these words need is imported in them: a search starts in a third of a second.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from converters.errors import UserError
+from desktop.commands.context import Context, Output
+from desktop.core.held_lock import is_held
+from desktop.documents.backup import LOCK
+from desktop.documents.file_names import path_of, shown_path
+from desktop.documents.library import Counts, StoredFile, with_library
+from desktop.documents.shelf import Place, find_library, libraries_of, place_for
+
+DEFAULT_NAME = "documents"
+LibraryName = Annotated[str, typer.Option(
+    "--library", "-L", metavar="NAME", help="The library; may be left out if there is one.")]
+
+
+def list_library(context: Context, library: LibraryName = "") -> Output:
+    """All libraries, or with --library the files of one."""
+    if not library:
+        places = libraries_of(context.home.libraries)
+        value = [_summary(context, place) for place in places]
+        lines = [
+            f'{one["library"]}: {one["files"]:,} files, {_indexed(one)}' for one in value
+        ] or ["There is no library yet. Make one: tunedesk library add FOLDER --library NAME"]
+        return Output(value, "\n".join(lines))
+    place = find_library(context.home.libraries, library)
+    files = with_library(place.folder, lambda opened: opened.files(), context.say)
+    return Output([_file(file) for file in files], "\n".join(map(_file_line, files)))
+
+
+def add(
+    context: Context,
+    paths: Annotated[list[Path], typer.Argument(
+        metavar="PATH...", help="Files and folders: PDF, text, Markdown, CSV.")],
+    library: LibraryName = DEFAULT_NAME,
+    password_stdin: Annotated[bool, typer.Option(
+        "--password-stdin", help="Read passwords of encrypted documents, one a line.")] = False,
+    detach: Annotated[bool, typer.Option(
+        "--detach", help="Return at once; `tunedesk jobs` shows the job.")] = False,
+) -> Output:
+    """Add documents; only what is new or changed is read. They can be searched meanwhile."""
+    from desktop.commands.library_adding import add_in_foreground, start_adding
+
+    context.home.require_writable()
+    passwords = tuple(line.rstrip("\r\n") for line in sys.stdin) if password_stdin else ()
+    place = place_for(context.home.libraries, library)
+    if detach:
+        return start_adding(context, place, paths)
+    return add_in_foreground(context, place, paths, passwords, may_ask=not password_stdin)
+
+
+def remove(
+    context: Context,
+    names: Annotated[list[str] | None, typer.Argument(
+        metavar="[FILE...]", help="Names or paths of files, or of a folder.")] = None,
+    library: LibraryName = "",
+    everything: Annotated[bool, typer.Option(
+        "--all", help="Remove the whole library.")] = False,
+) -> Output:
+    """Remove files from a library, or the library. The files themselves stay where they are."""
+    from desktop.documents.removal import remove_files, remove_library
+
+    place = find_library(context.home.libraries, library)
+    if everything and not names:
+        freed = remove_library(place)
+        text = f'Removed the library "{place.name}": {freed / 1e6:,.1f} MB are free again.'
+        return Output({"library": place.name, "freed_bytes": freed}, text)
+    if not names:
+        raise typer.BadParameter("Name files, or --all for the whole library.")
+    gone = remove_files(place.folder, names, context.say)
+    text = f'Removed from "{place.name}": ' + ", ".join(map(shown_path, gone))
+    return Output({"library": place.name, "removed": [shown_path(key) for key in gone]}, text)
+
+
+def status(context: Context, library: LibraryName = "") -> Output:
+    """What a library holds, what could not be read and why, and whether it is complete."""
+    place = find_library(context.home.libraries, library)
+    files = with_library(place.folder, lambda opened: opened.files(), context.say)
+    summary = _summary(context, place)
+    aside = [file for file in files if file.state not in ("indexed", "waiting")]
+    value = summary | {
+        "folder": str(place.folder),
+        "skipped": [
+            {"file": f.name, "path": shown_path(f.path), "reason": f.reason} for f in aside
+        ],
+        "gone": [shown_path(f.path) for f in files if not path_of(f.path).exists()],
+    }
+    return Output(value, "\n".join(_status_lines(value, files)))
+
+
+def watch(
+    context: Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
+    library: LibraryName = DEFAULT_NAME,
+) -> Output:
+    """Look every 2 seconds for new and changed files and add them, until Ctrl-C."""
+    from desktop.commands.library_adding import keep_watching
+
+    context.home.require_writable()
+    return keep_watching(context, place_for(context.home.libraries, library), paths)
+
+
+def search(
+    context: Context,
+    question: Annotated[str, typer.Argument(help="What to look for, in words.")] = "",
+    library: LibraryName = "",
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="How many passages.")] = 10,
+    file: Annotated[str, typer.Option(
+        "--file", help="Search only this document, by its name or a part of it.")] = "",
+    packs: Annotated[bool, typer.Option(
+        "--packs/--no-packs", help="Let packs add how a field words things.")] = True,
+    batch: Annotated[Path | None, typer.Option(
+        "--batch", help='Many questions: JSON lines {"q", "file"?}.')] = None,
+) -> Output:
+    """Find passages with file, page, places on the page, score and why."""
+    from desktop.commands.library_search import answer_all, answer_one, read_batch
+
+    if bool(question) == bool(batch):
+        raise typer.BadParameter("Give one question, or a file of them with --batch.")
+    place = find_library(context.home.libraries, library)
+    if batch is None:
+        return answer_one(context, place, question, k, file, packs)
+    return answer_all(context, place, read_batch(batch), k, file, packs)
+
+
+def _summary(context: Context, place: Place) -> dict[str, Any]:
+    try:
+        counts = with_library(place.folder, lambda opened: opened.counts(), context.say)
+    except UserError as error:
+        counts, problem = Counts(0, 0, 0, 0, 0, 0, 0), str(error)
+    else:
+        problem = ""
+    value = {
+        "library": place.name, "files": counts.files, "documents": counts.documents,
+        "pages": counts.pages, "pages_indexed": counts.pages_indexed,
+        "pages_without_text": counts.pages_without_text, "hidden_pages": counts.hidden_pages,
+        "waiting": counts.waiting, "indexing": is_held(place.folder / LOCK),
+        "bytes": place.size_bytes,
+    }  # fmt: skip
+    return value | ({"problem": problem} if problem else {})
+
+
+def _indexed(one: dict[str, Any]) -> str:
+    text = f'{one["pages_indexed"]:,} of {one["pages"]:,} pages indexed'
+    if one["waiting"]:
+        text += f', {one["waiting"]:,} files not read yet'
+    return text + (f' ({one["problem"]})' if "problem" in one else "")
+
+
+def _file(file: StoredFile) -> dict[str, Any]:
+    return {
+        "file": file.name, "path": shown_path(file.path), "bytes": file.size,
+        "state": file.state, "reason": file.reason, "outcome": file.outcome,
+        "sentence": file.sentence, "pages": file.page_count, "pages_indexed": file.pages_read,
+        "pages_without_text": file.pages_read - file.text_pages,
+    }  # fmt: skip
+
+
+def _file_line(file: StoredFile) -> str:
+    if file.state != "indexed":
+        read = f", {file.pages_read:,} of {file.page_count or 0:,} pages indexed"
+        return f"{file.name}: {file.reason or file.state + read}"
+    return f"{file.name}: {file.sentence}"
+
+
+def _status_lines(value: dict[str, Any], files: list[StoredFile]) -> list[str]:
+    lines = [
+        f'{value["library"]}: {value["files"]:,} files, {_indexed(value)}, '
+        f'{value["bytes"] / 1e6:,.1f} MB in {value["folder"]}'
+    ]
+    if value["indexing"]:
+        lines.append("Documents are being added right now; what is indexed can be searched.")
+    elif value["waiting"]:
+        lines.append("An addition was interrupted; add the same folder again to go on.")
+    if value["pages_without_text"]:
+        lines.append(f'{value["pages_without_text"]:,} pages have no text:')
+        lines += [f"  {_file_line(f)}" for f in files if 0 < f.pages_read != f.text_pages]
+    if value["hidden_pages"]:
+        lines.append(f'{value["hidden_pages"]:,} pages hold text that a reader does not see.')
+    if value["skipped"]:
+        lines.append("Set aside:")
+        lines += [f'  {one["file"]}: {one["reason"]}' for one in value["skipped"]]
+    if value["gone"]:
+        lines.append("Not at their place any more (their text is kept; see `library remove`):")
+        lines += [f"  {path}" for path in value["gone"]]
+    return lines
+
