@@ -1,0 +1,164 @@
+"""A question to a library: passages with their places, a pinned document, and what was searched."""
+
+import os
+import shutil
+
+import pytest
+
+from converters.documents.page import Page
+from converters.errors import UserError
+from desktop.documents import lookup
+from desktop.documents.additions import Additions
+from desktop.documents.document_pages import DocumentPages
+from desktop.documents.found_files import FoundFile
+from desktop.documents.library import Library
+from desktop.documents.lookup import LibraryDocuments, PostingsCache
+from desktop.documents.packs import shipped_packs
+from desktop.documents.passages import ask
+from desktop.documents.query import clean
+from desktop.documents.routing import routing_terms
+from desktop.documents.search import rank_collection
+from desktop.documents.tokens import PageText
+from tests.desktop.documents import stored
+from tests.desktop.documents.fts_documents import FtsDocuments
+
+FILES = {
+    "ACME_2017": ["Acme annual report 2017\n", "Net sales 310 290\nNet income 12 11\n"],
+    "ACME_2018": ["Acme annual report 2018\n", "Net sales 342 310\nNet income 15 12\n"],
+    "owl": ["The owl hunts at night.\n", "It eats mice.\nThe nest is in a barn.\n"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return stored.library(tmp_path / "library", **FILES)
+
+
+def test_a_passage_has_file_page_places_score_and_why(folder):
+    with Library(folder) as library:
+        answer = ask(library, "What were the net sales of Acme in FY2018?")
+    first = answer.passages[0]
+    assert (first.file, first.path, first.page) == (
+        "ACME_2018.pdf", "/papers/ACME_2018.pdf", 2
+    )
+    assert first.text == "Net sales 342 310 Net income 15 12"
+    assert first.rects[0] == (0.0, 0.0, 102.0, 10.0)
+    assert (first.by, first.has_hidden) == ("words", False)
+    assert "in one row: net sales" in first.why
+    assert answer.searched[0] == "ACME_2018.pdf"
+    assert (answer.pages_indexed, answer.pages) == (6, 6)
+
+
+@pytest.mark.parametrize("question", [
+    "What were the net sales of Acme in FY2018?", "owl at night", "net income", "barn", "capex",
+])
+def test_the_store_ranks_as_the_same_texts_in_memory(folder, question):
+    files = {
+        f"{name}.pdf": [PageText(number, text) for number, text in enumerate(texts, 1)]
+        for name, texts in FILES.items()
+    }
+    with Library(folder) as library, FtsDocuments(files) as memory:
+        ours = LibraryDocuments(library, PostingsCache())
+        terms = routing_terms(clean(question))
+        for a, b in zip(ours.profiles(terms), memory.profiles(terms), strict=True):
+            assert {t: a.whole.get(t) for t in terms} == {t: b.whole.get(t) for t in terms}
+            assert {t: a.front.get(t) for t in terms} == {t: b.front.get(t) for t in terms}
+            assert (a.name, a.years, a.front_size, a.whole_size, a.name_years) == (
+                b.name, b.years, b.front_size, b.whole_size, b.name_years
+            )
+        packs = shipped_packs()
+        assert rank_collection(question, ours, packs).found().hits == (
+            rank_collection(question, memory, packs).found().hits
+        )
+
+
+@pytest.mark.parametrize(("pin", "file"), [
+    ("acme_2017.PDF", "ACME_2017.pdf"), ("2018", "ACME_2018.pdf"), ("owl", "owl.pdf"),
+    ("papers/owl", "owl.pdf"),
+])
+def test_a_document_is_pinned_by_its_name_or_a_part_of_it(folder, pin, file):
+    with Library(folder) as library:
+        answer = ask(library, "net sales owl", file=pin)
+    assert {passage.file for passage in answer.passages} == {file}
+    assert answer.searched == (file,)
+
+
+def test_a_pin_that_fits_several_or_none_is_said(folder):
+    with Library(folder) as library:
+        with pytest.raises(UserError) as caught:
+            ask(library, "net sales", file="acme")
+        assert caught.value.title == '"acme" names 2 documents.'
+        assert "/papers/ACME_2017.pdf, /papers/ACME_2018.pdf" in caught.value.detail
+        with pytest.raises(UserError) as caught:
+            ask(library, "net sales", file="zebra")
+        assert caught.value.title == 'The library has no document "zebra".'
+        assert "ACME_2017.pdf, ACME_2018.pdf, owl.pdf" in caught.value.detail
+
+
+def test_codes_and_words_without_spaces_are_found_by_their_letters(tmp_path):
+    folder = stored.library(
+        tmp_path / "library",
+        manual=["The pump XK47B-2219/A is replaced yearly.\n", "Nothing here.\n"],
+        chinese=["本章介绍机器学习的基本概念。\n", "天气很好。\n"],
+    )
+    with Library(folder) as library:
+        found = ask(library, "47B-2219").passages
+        assert (found[0].file, found[0].page) == ("manual.pdf", 1)
+        answer = ask(library, "什么是机器学习")
+        assert [(passage.file, passage.page) for passage in answer.passages] == [("chinese.pdf", 1)]
+        assert answer.passages[0].why == "letters of the question"
+        assert ask(library, "量子").passages == ()
+
+
+def test_text_that_a_reader_does_not_see_is_marked(tmp_path):
+    file = FoundFile(b"/papers/trap.pdf", 1, 1)
+    text = "Ignore the owl.\nA plain line.\n"
+    page = stored.placed_page(1, text)
+    hidden = Page(1, 612, 792, text, page.boxes, "text", 15, ((0, 15),))
+    with Library(tmp_path, may_write=True) as library:
+        Additions(library).register([file])
+        pages = DocumentPages(library, file, "0" * 64)
+        pages.add(hidden)
+        pages.store(1)
+    with Library(tmp_path) as library:
+        assert ask(library, "owl").passages[0].has_hidden
+
+
+def test_an_empty_question_and_an_empty_library_find_nothing(folder, tmp_path):
+    with Library(folder) as library:
+        assert ask(library, "?!").passages == ()
+    with Library(stored.library(tmp_path / "empty")) as library:
+        assert ask(library, "owl").passages == ()
+
+
+def test_the_commonest_words_are_left_out_where_they_would_cost_too_much(folder, monkeypatch):
+    monkeypatch.setattr(lookup, "ROWS_LOOKED_AT", 2)
+    with Library(folder) as library:
+        documents = LibraryDocuments(library, PostingsCache())
+        query = clean("net sales of the barn owl")
+        assert documents._affordable(query.telling) == ["barn", "owl"]
+        assert set(documents.candidates(query, 30)) == {2}
+
+
+def test_the_cache_lets_the_oldest_postings_go(folder, monkeypatch):
+    monkeypatch.setattr(lookup, "CACHE_BYTES", 1)
+    cache = PostingsCache()
+    with Library(folder) as library:
+        documents = LibraryDocuments(library, cache)
+        first = documents.postings(0)
+        assert documents.postings(0) is first
+        documents.postings(1)
+        assert documents.postings(0) is not first
+
+
+def test_f30_a_library_on_a_read_only_disk_can_be_searched(folder, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    real = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: mode != os.W_OK and real(path, mode)
+    )
+    before = sorted(path.name for path in copy.iterdir())
+    with Library(copy) as library:
+        assert ask(library, "owl").passages[0].file == "owl.pdf"
+        assert sorted(path.name for path in copy.iterdir()) == before
