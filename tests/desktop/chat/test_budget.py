@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desktop.chat.budget import (
+    Plan,
     Sizes,
     TooLong,
     answer_room_for,
@@ -23,16 +24,19 @@ SIZES = st.builds(
 WINDOWS = st.integers(1, 40).map(lambda n: n * 256)
 
 
+def planned(window: int, sizes: Sizes, first_pair: int) -> Plan | TooLong:
+    try:
+        return plan(window, sizes, first_pair)
+    except TooLong as error:
+        return error
+
+
 @given(WINDOWS, SIZES, st.integers(0, 30))
 def test_nothing_that_is_sent_is_larger_than_the_window(window: int, sizes: Sizes, first: int):
     first = min(first, len(sizes.pairs))
-    refused = None
-    try:
-        made = plan(window, sizes, first)
-    except TooLong as error:
-        refused = error
-    if refused is not None:
-        assert refused.tokens > refused.room
+    made = planned(window, sizes, first)
+    if isinstance(made, TooLong):
+        assert made.tokens > made.room
         return
     budget = made.budget
     assert budget.free >= 0
