@@ -1,0 +1,244 @@
+"""`tunedesk library` as scripts use it: words, JSON keys, exit codes; and its jobs."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from desktop.cli import build_app
+from desktop.commands import library_adding
+from desktop.documents.backup import DATABASE, LOCK
+from desktop.documents.file_names import as_address, key_of
+from desktop.jobs.folder import create_job
+from desktop.jobs.launcher import start
+from desktop.jobs.spec import IndexJob
+from desktop.jobs.store import job_line
+from tests.converters.documents.encryption import encrypted
+from tests.converters.documents.tiny_pdf import document, line
+
+ADD_KEYS = {"files", "pages", "indexed", "skipped", "pages_without_text", "seconds"}
+HIT_KEYS = {"file", "page", "score", "text", "rects", "by"}
+
+
+@pytest.fixture
+def call(tmp_path):
+    app = build_app(["library", "jobs"])
+
+    def run(*words: str, stdin: str | None = None):
+        words = (*words, "--home", str(tmp_path / "home"))
+        return CliRunner().invoke(app, list(words), input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def papers(tmp_path):
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    pages = ["The owl hunts at night.", "It eats mice."]
+    (folder / "owl.pdf").write_bytes(document([line(50, 700, text) for text in pages]))
+    (folder / "acme.txt").write_text("Acme annual report\n\fNet sales 342 310\n")
+    (folder / "broken.pdf").write_bytes(b"%PDF-1.7 nothing follows")
+    return folder
+
+
+def test_add_tells_what_was_read_and_what_was_set_aside(call, papers):
+    added = call("library", "add", str(papers), "--library", "papers", "--json")
+    assert added.exit_code == 0
+    value = json.loads(added.stdout)
+    assert value.keys() >= ADD_KEYS
+    assert (value["files"], value["indexed"], value["pages"]) == (3, 2, 4)
+    (skipped,) = value["skipped"]
+    assert skipped["file"] == "broken.pdf"
+    assert skipped["reason"]
+    again = call("library", "add", str(papers), "--library", "papers")
+    assert '"papers": 3 files found, 0 read' in again.output
+    assert "1 files were set aside:\n  broken.pdf: " in again.output
+
+
+def test_search_tells_passages_and_where_it_looked(call, papers):
+    call("library", "add", str(papers), "--library", "papers")
+    found = call("library", "search", "net sales of Acme", "--library", "papers", "--json")
+    hits = json.loads(found.stdout)
+    assert hits[0].keys() >= HIT_KEYS
+    assert (hits[0]["file"], hits[0]["page"], hits[0]["rects"]) == ("acme.txt", 2, [])
+    assert found.stderr.startswith("Searched in: acme.txt")
+    owl = json.loads(call("library", "search", "owl", "-k", "1", "--json").stdout)
+    (rect,) = owl[0]["rects"]
+    assert len(rect) == 4
+    assert rect[0] == pytest.approx(50, abs=1)
+    pinned = call("library", "search", "mice", "--file", "owl")
+    assert pinned.output.startswith("Searched in: owl.pdf.\n\nowl.pdf, page 2")
+    nothing = call("library", "search", "zebra")
+    assert nothing.exit_code == 0
+    assert "Nothing was found." in nothing.output
+
+
+def test_many_questions_give_a_list_of_lists(call, papers, tmp_path):
+    call("library", "add", str(papers))
+    batch = tmp_path / "questions.jsonl"
+    batch.write_text('{"q": "net sales"}\n{"q": "mice", "file": "owl.pdf"}\n{"q": "zebra"}\n')
+    answers = json.loads(call("library", "search", "--batch", str(batch), "--json").stdout)
+    assert [[hit["file"] for hit in answer[:1]] for answer in answers] == [
+        ["acme.txt"], ["owl.pdf"], []
+    ]
+    batch.write_text('{"q": "net sales"}\n{"question": "mice"}\n')
+    refused = call("library", "search", "--batch", str(batch), "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout)["error"]["detail"].startswith("Line 2 of ")
+
+
+@pytest.mark.parametrize("words", [["search"], ["search", "x", "--batch", "y"], ["remove"]])
+def test_wrong_usage_is_2(call, papers, words):
+    call("library", "add", str(papers))
+    assert call("library", *words).exit_code == 2
+
+
+def test_libraries_and_files_are_listed_and_removed(call, papers):
+    assert "There is no library yet." in call("library").output
+    call("library", "add", str(papers), "--library", "papers")
+    call("library", "add", str(papers / "acme.txt"), "--library", "Büro 2")
+    listed = json.loads(call("library", "list", "--json").stdout)
+    assert [(one["library"], one["files"], one["pages"]) for one in listed] == [
+        ("Büro 2", 1, 2), ("papers", 3, 4)
+    ]
+    files = json.loads(call("library", "list", "--library", "papers", "--json").stdout)
+    assert [(file["file"], file["state"]) for file in files] == [
+        ("acme.txt", "indexed"), ("broken.pdf", "set aside"), ("owl.pdf", "indexed")
+    ]
+    unclear = call("library", "search", "owl", "--json")
+    assert json.loads(unclear.stdout)["error"]["title"] == "There are several libraries."
+    removed = call("library", "remove", "owl.pdf", "--library", "papers", "--json")
+    assert json.loads(removed.stdout)["removed"] == [str(papers / "owl.pdf")]
+    assert json.loads(call("library", "search", "owl", "-L", "papers", "--json").stdout) == []
+    assert (papers / "owl.pdf").exists()
+    call("library", "remove", "--all", "--library", "papers")
+    assert [one["library"] for one in json.loads(call("library", "--json").stdout)] == ["Büro 2"]
+
+
+def test_status_tells_what_is_not_complete(call, papers):
+    call("library", "add", str(papers), "--library", "papers")
+    (papers / "owl.pdf").unlink()
+    status = json.loads(call("library", "status", "--json").stdout)
+    assert (status["pages_indexed"], status["pages"], status["indexing"]) == (4, 4, False)
+    assert [one["file"] for one in status["skipped"]] == ["broken.pdf"]
+    assert status["gone"] == [str(papers / "owl.pdf")]
+    shown = call("library", "status").output
+    assert "papers: 3 files, 4 of 4 pages indexed" in shown
+    assert "Not at their place any more" in shown
+
+
+def test_f25_a_password_comes_from_standard_input_and_stays_nowhere(call, papers, tmp_path):
+    content = line(50, 700, "A secret owl.")
+    (papers / "secret.pdf").write_bytes(encrypted(content, 4, "correct horse", "owner"))
+    asked = call("library", "add", str(papers), "--json")
+    reasons = {one["file"]: one["reason"] for one in json.loads(asked.stdout)["skipped"]}
+    assert "password" in reasons["secret.pdf"]
+    added = call("library", "add", str(papers), "--password-stdin", "--json",
+                 stdin="correct horse\n")  # fmt: skip
+    value = json.loads(added.stdout)
+    assert (value["indexed"], value["pages"]) == (1, 5)
+    assert [one["file"] for one in value["skipped"]] == ["broken.pdf"]
+    assert json.loads(call("library", "search", "secret", "--json").stdout)
+    for path in (tmp_path / "home").rglob("*"):
+        assert not path.is_file() or b"correct horse" not in path.read_bytes(), path
+
+
+def test_f35_a_damaged_library_answers_from_its_backup_and_says_so(call, papers, tmp_path):
+    call("library", "add", str(papers), "--library", "papers")
+    file = tmp_path / "home" / "libraries" / "papers" / DATABASE
+    file.write_bytes(b"\0" * 100 + file.read_bytes()[100:])
+    found = call("library", "search", "owl", "--json")
+    assert json.loads(found.stdout)[0]["file"] == "owl.pdf"
+    assert "The library was damaged; its backup of " in found.stderr
+    assert "damaged-1.sqlite" in found.stderr
+    assert "was damaged" not in call("library", "search", "owl", "--json").stderr
+
+
+def test_f35_a_newer_library_is_refused(call, papers, tmp_path):
+    call("library", "add", str(papers), "--library", "papers")
+    with sqlite3.connect(tmp_path / "home" / "libraries" / "papers" / DATABASE) as base:
+        base.execute("PRAGMA user_version = 99")
+    base.close()
+    for words in (["search", "owl"], ["add", str(papers), "--library", "papers"], ["status"]):
+        refused = call("library", *words, "--json")
+        assert refused.exit_code == 1
+        error = json.loads(refused.stdout)["error"]
+        assert error["title"] == "The library was made by a newer version of the program."
+
+
+def test_what_is_being_added_to_is_not_removed(call, papers, tmp_path):
+    call("library", "add", str(papers), "--library", "papers")
+    with FileLock(tmp_path / "home" / "libraries" / "papers" / LOCK):
+        for words in (["remove", "owl.pdf"], ["remove", "--all"]):
+            refused = json.loads(call("library", *words, "--json").stdout)
+            assert refused["error"]["title"] == "Documents are being added to this library."
+        assert json.loads(call("library", "status", "--json").stdout)["indexing"]
+
+
+def test_a_path_that_is_not_there_makes_nothing(call, tmp_path):
+    refused = call("library", "add", str(tmp_path / "nowhere"), "--json")
+    assert json.loads(refused.stdout)["error"]["title"] == "A file or folder was not found."
+    assert json.loads(call("jobs", "--json").stdout) == []
+
+
+def test_an_index_job_is_listed_shown_stopped_and_goes_on(call, tmp_path):
+    book = tmp_path / "book.pdf"
+    book.write_bytes(document([line(50, 700, f"owl {n}") for n in range(1, 4001)]))
+    folder = tmp_path / "home" / "libraries" / "books"
+    job = IndexJob(library="books", folder=folder, paths=(as_address(key_of(book)),))
+    made = create_job(tmp_path / "home" / "jobs", "books", job)
+    process = start(made, "index")
+    while not job_line(made).step and process.poll() is None:
+        time.sleep(0.02)
+    (shown,) = json.loads(call("jobs", "list", "--json").stdout)
+    assert (shown["kind"], shown["model"], shown["status"]) == ("index", "books", "running")
+    assert not made.ticket.exists()  # it waits for no graphics card
+    asked = time.monotonic()
+    assert json.loads(call("jobs", "stop", made.id, "--json").stdout)["how"] == "stopped by itself"
+    assert time.monotonic() - asked < 2
+    assert process.wait() == 3
+    kept = json.loads(call("library", "status", "--json").stdout)
+    assert 0 < kept["pages_indexed"] < kept["pages"] == 4000
+    resumed = call("jobs", "resume", made.id, "--json")
+    assert resumed.exit_code == 0
+    assert json.loads(resumed.stdout)["pages"] == 4000
+    assert "4,000 pages of them can be searched." in call("jobs", "show", made.id).output
+
+
+def test_watching_adds_what_comes_new(call, papers, monkeypatch):
+    rounds = []
+
+    def sleep(seconds: float) -> None:
+        rounds.append(seconds)
+        if len(rounds) == 1:
+            (papers / "new.txt").write_text("A new zebra.\n")
+        if len(rounds) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(library_adding.time, "sleep", sleep)
+    ended = call("library", "watch", str(papers), "--library", "papers", "--json")
+    assert json.loads(ended.stdout) == {"library": "papers", "additions": 2}
+    monkeypatch.undo()
+    assert json.loads(call("library", "search", "zebra", "--json").stdout)[0]["file"] == "new.txt"
+
+
+def test_a_search_loads_neither_torch_nor_the_parser():
+    code = (
+        "import sys; from desktop.cli import build_app; build_app(['library']);"
+        "import desktop.commands.library_search;"
+        "print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    loaded = set(run.stdout.split())
+    assert not loaded & {"torch", "PySide6", "pypdfium2", "httpx", "llama_cpp"}
