@@ -4,6 +4,8 @@ from converters.errors import UserError
 from desktop.jobs.outlook import Outlook
 from desktop.jobs.room import size
 
+SHOWN_TERMS = 3
+
 
 def advice_of(found: Outlook) -> list[str]:
     """Sentences for the person, the most important first."""
@@ -22,15 +24,17 @@ def require_memory(found: Outlook) -> None:
 
 
 def memory_text(found: Outlook) -> str:
-    """Needed, free, and every term."""
+    """Needed, free, and the largest terms."""
     room = found.room
-    terms = ", ".join(f"{term.name} {size(term.bytes)}" for term in found.plan.terms)
+    largest = sorted(found.plan.terms, key=lambda term: -term.bytes)[:SHOWN_TERMS]
+    terms = ", ".join(f"{term.name} {size(term.bytes)}" for term in largest)
     unloaded = ""
     if room.unloaded:
         unloaded = f" once Ollama has unloaded the base ({size(room.unloaded)})"
     return (
         f"About {size(found.plan.total_bytes)} of {room.kind} are needed, "
-        f"{size(room.available_bytes)} are free{unloaded} ({terms})."
+        f"{size(room.available_bytes)} are free{unloaded} (most of it: {terms}; "
+        "`tunedesk plan` tells every term)."
     )
 
 

@@ -3,7 +3,7 @@
 No torch here: a mistyped name or a full disk is answered at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.durable_files import write_json
 from converters.events import Note
@@ -16,7 +16,7 @@ from desktop.jobs.folder import JobFolder, create_job
 from desktop.jobs.outlook import Outlook, outlook
 from desktop.jobs.outlook_text import memory_text, require_memory, size_text
 from desktop.jobs.reading import read_as_trained
-from desktop.jobs.room import require_disk, size
+from desktop.jobs.room import require_disk, size, when_alone
 from desktop.jobs.slot import SLOT
 from desktop.jobs.spec import BaseFile, TuneJob
 from desktop.jobs.steps.publish import PUBLISH
@@ -41,7 +41,8 @@ async def prepare_tune(home: Home, chosen: Chosen, tune: TuneSpec, examples: int
     """Check the model, the name, the data, memory and disk; make the job's folder.
 
     Raises UserError for the first thing that stands in the way; nothing is left behind then. While
-    another job computes, the memory that it holds is no reason to refuse: this one waits for it.
+    another job computes, the memory that it holds is no reason to refuse: this one waits for it,
+    and is looked at again when its turn comes.
     """
     home.require_writable()
     serving = chosen.serving
@@ -53,8 +54,7 @@ async def prepare_tune(home: Home, chosen: Chosen, tune: TuneSpec, examples: int
     inheritance = await serving.inherit(tune.model)
     notes = [Note("info", chosen.why), *_template_notes(inheritance)]
     found = await _outlook(home, serving, tune, base)
-    if not is_held(home.jobs / SLOT):
-        require_memory(found)
+    require_memory(_when_its_turn_comes(found) if is_held(home.jobs / SLOT) else found)
     require_disk(found.places)
     notes += _notes(found)
     job = TuneJob(
@@ -96,6 +96,10 @@ async def _outlook(home: Home, serving: Serving, tune: TuneSpec, base: BaseFile)
     header = read_header(base.path)
     _, text = await read_as_trained(serving, tune, base, header, lambda _: None)
     return await outlook(home, serving, tune, base, text.train.rows)
+
+
+def _when_its_turn_comes(found: Outlook) -> Outlook:
+    return replace(found, room=when_alone(found.room))
 
 
 def _notes(found: Outlook) -> list[Note]:

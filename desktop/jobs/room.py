@@ -1,7 +1,7 @@
 """Memory and disk as they are on this machine, against what a run needs (FAULTS F6, F31)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from converters.errors import UserError
@@ -67,6 +67,14 @@ def memory_room(residents: Sequence[Resident], base: str) -> MemoryRoom:
     compute = Compute("cpu", 2 if hardware.has_fast_bf16() else 4)
     free = hardware.memory().available_bytes
     return MemoryRoom(compute, "memory", free + of_base, probe.reason, of_base, others)
+
+
+def when_alone(room: MemoryRoom) -> MemoryRoom:
+    """The same once nothing else runs: what a job that waits for another one may count on."""
+    cards = hardware.probe_cards().cards
+    if room.compute.device == "cuda" and cards:
+        return replace(room, available_bytes=max(card.total_bytes for card in cards))
+    return replace(room, available_bytes=hardware.memory().total_bytes)
 
 
 def disk_places(

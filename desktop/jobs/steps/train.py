@@ -5,11 +5,16 @@ from typing import TYPE_CHECKING
 
 from converters.errors import Stopped
 from converters.events import Stage
+from desktop.core.paths import Home
 from desktop.core.records import Record, write_record
 from desktop.jobs.accept import accepted
+from desktop.jobs.outlook import outlook
+from desktop.jobs.outlook_text import require_memory
+from desktop.jobs.room import require_disk
 from desktop.jobs.setbacks import gpu_failed, offered
 from desktop.jobs.steps.prepare_text import token_rows_of
 from desktop.jobs.work import Work
+from finetune.data.segments import TokenRow
 from finetune.relief import Relief
 from finetune.spec import TrainSpec, resolve
 
@@ -46,6 +51,8 @@ def train_step(work: Work) -> None:
     held_out = token_rows_of(work, "held_out")
     # A model that Ollama keeps loaded takes the memory that the training needs.
     work.wait(work.serving.release(work.job.base.model))
+    if not (work.folder.checkpoints.exists() or work.folder.relief.exists()):
+        _require_room(work, rows)
     spec = _spec(work)
     try:
         result = train.run(
@@ -60,6 +67,14 @@ def train_step(work: Work) -> None:
     write_record(work.folder.artefact(TRAIN), TrainFigures.model_validate(figures))
     if result.stopped:
         raise Stopped
+
+
+def _require_room(work: Work, rows: list[TokenRow]) -> None:
+    """Hours may have passed in the queue since the first look. Raises UserError."""
+    job = work.job
+    found = work.wait(outlook(Home(job.home), work.serving, job.tune, job.base, rows))
+    require_memory(found)
+    require_disk(found.places)
 
 
 def _folders(work: Work) -> "TrainFolders":

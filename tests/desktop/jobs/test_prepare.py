@@ -18,7 +18,7 @@ from desktop.jobs.outlook import Outlook, outlook
 from desktop.jobs.outlook_text import advice_of
 from desktop.jobs.prepare import Prepared, prepare_tune
 from desktop.jobs.reading import read_as_trained
-from desktop.jobs.room import memory_room
+from desktop.jobs.room import memory_room, when_alone
 from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.inherit import Inheritance
 from desktop.serving.builtin_engine import BuiltinEngine
@@ -230,3 +230,11 @@ def test_f06_a_link_saves_the_first_copy(tmp_path: Path, version: str, copies: i
         room = asyncio.run(ask(state.url))
     assert (room.folder, room.copies) == (store, copies)
     assert "linked into Ollama's store" in room.why
+
+
+def test_a_job_that_waits_for_another_may_count_on_all_of_the_memory():
+    probe = memory_room((), MODEL)
+    alone = when_alone(probe)
+    if probe.compute.device == "cpu":
+        assert alone.available_bytes == hardware.memory().total_bytes
+    assert alone.available_bytes >= probe.available_bytes
