@@ -17,7 +17,11 @@ from converters.durable_files import STAGED_SUFFIX, fsync_folder, staged_file
 BUSY_S = 10.0
 HELPERS = ("", "-wal", "-shm")
 Trouble = Literal["damaged", "full", "busy", "closed", "io"]
-_CACHE_KIB = 32 * 1024
+_CACHE = f"PRAGMA cache_size = -{32 * 1024}"  # KiB
+_WRITING = (
+    "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON", _CACHE,
+)  # fmt: skip
+_READING = ("PRAGMA query_only = ON", _CACHE, "SELECT count(*) FROM sqlite_master")
 _ROOM_BYTES = 1 << 20
 _PAGES_A_STEP = 2_000
 _COPIED_BYTES = 1 << 20
@@ -33,24 +37,29 @@ _CODES: dict[int, Trouble] = {
 def connect(path: Path, *, may_write: bool) -> sqlite3.Connection:
     """Open or, with may_write, make the file at `path`. Statements commit by themselves.
 
-    Without may_write no statement can change anything; a file on a read-only disk can be read.
+    Without may_write no statement can change anything, and a file can be read that lies on a
+    read-only or a full disk.
     """
-    is_fixed = not may_write and not os.access(path.parent, os.W_OK)
-    # A read-only folder cannot take the helper files of the log; nobody else writes there either.
     if may_write:
         make_private(path)
-    options = "mode=ro&immutable=1" if is_fixed else "mode=rw"
+        return _opened(path, "mode=rw", *_WRITING)
+    try:
+        return _opened(path, "mode=rw", *_READING)
+    except sqlite3.OperationalError:
+        log = path.with_name(path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise
+        # There is no room for the log's helper file; nobody writes there, so none is needed.
+        return _opened(path, "mode=ro&immutable=1", *_READING)
+
+
+def _opened(path: Path, options: str, *settings: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{options}", uri=True, timeout=BUSY_S, isolation_level=None
     )
     try:
-        if may_write:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-        else:
-            connection.execute("PRAGMA query_only = ON")
-        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        for setting in settings:
+            connection.execute(setting)
     except BaseException:
         connection.close()
         raise

@@ -22,6 +22,7 @@ from converters.errors import Stopped, UserError
 from converters.events import Note, Report, ShouldStop, Stage
 from desktop.documents.additions import Additions
 from desktop.documents.backup import BACKUP, LOCK, keep_backup
+from desktop.documents.database import in_words
 from desktop.documents.document_pages import DocumentPages, Ending
 from desktop.documents.file_names import path_of, shown_name
 from desktop.documents.found_files import FoundFile, LeftOut, find_files, look_at
@@ -82,7 +83,7 @@ def add_documents(request: Request, report: Report, should_stop: ShouldStop) -> 
             run = _Run(library, child, request, report, should_stop)
             run.read_all(found.files)
             if run.has_changed:
-                keep_backup(library.connection, request.folder / BACKUP, run.require_going_on)
+                run.keep_backup()
             return run.added(found.files, found.left_out, time.monotonic() - start)
 
 
@@ -141,6 +142,15 @@ class _Run:
             self.require_going_on()
             self._read(file)
             self._pace.file_done()
+
+    def keep_backup(self) -> None:
+        """Keep a good copy; without room for it the addition counts all the same."""
+        target = self._request.folder / BACKUP
+        try:
+            with in_words(target):
+                keep_backup(self._library.connection, target, self.require_going_on)
+        except (UserError, OSError) as error:
+            self._report(Note("warning", f"No new backup of the library was made. {error}"))
 
     def added(
         self, files: Sequence[FoundFile], left_out: Sequence[LeftOut], seconds: float

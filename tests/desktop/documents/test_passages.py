@@ -1,8 +1,5 @@
 """A question to a library: passages with their places, a pinned document, and what was searched."""
 
-import os
-import shutil
-
 import pytest
 
 from converters.documents.page import Page
@@ -149,16 +146,3 @@ def test_the_cache_lets_the_oldest_postings_go(folder, monkeypatch):
         assert documents.postings(0) is first
         documents.postings(1)
         assert documents.postings(0) is not first
-
-
-def test_f30_a_library_on_a_read_only_disk_can_be_searched(folder, tmp_path, monkeypatch):
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    real = os.access
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: mode != os.W_OK and real(path, mode)
-    )
-    before = sorted(path.name for path in copy.iterdir())
-    with Library(copy) as library:
-        assert ask(library, "owl").passages[0].file == "owl.pdf"
-        assert sorted(path.name for path in copy.iterdir()) == before
