@@ -19,7 +19,7 @@ from desktop.documents.profiles import YEAR, Profile, name_words
 from desktop.documents.query import Query
 from desktop.documents.words import stem
 
-ROWS_LOOKED_AT = 80_000
+ROWS_LOOKED_AT = 50_000
 """Chunks that one question may score; the commonest words are left out beyond (FACTS 3.7)."""
 CACHE_BYTES = 512 << 20
 _DOCUMENTS = """
