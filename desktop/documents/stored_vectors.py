@@ -1,0 +1,65 @@
+"""The vectors of a library's chunks: `semantic.Passages` over its SQLite file.
+
+Float16, beside the digest of the model that made them; another model's do not count. They go with
+their chunk, and can be made again.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+
+import numpy as np
+
+from desktop.documents.chunker import join_lines
+from desktop.documents.database import connect, in_words, transaction
+from desktop.documents.library import Library
+from desktop.documents.lookup import Searchable
+from desktop.documents.semantic import Half, Passage
+
+_CHUNK = (
+    "SELECT c.id FROM chunks c JOIN pages p ON p.id = c.page "
+    "WHERE p.document = ? AND p.number = ? AND c.start = ? AND c.end = ?"
+)
+
+
+class StoredVectors:
+    """Of an open library; documents: as the search that is asked numbers them."""
+
+    def __init__(self, library: Library, documents: Sequence[Searchable]) -> None:
+        self._library = library
+        self._documents = documents
+
+    def texts(self, passages: Sequence[Passage]) -> list[str]:
+        """The joined text of each passage. Raises LibraryDamaged."""
+        texts: list[str] = []
+        for passage in passages:
+            document = self._documents[passage.document].id
+            text = self._library.page(document, passage.page).text
+            texts.append(join_lines(text[passage.start : passage.end]))
+        return texts
+
+    def vectors(self, digest: str, passages: Sequence[Passage]) -> Mapping[Passage, Half]:
+        """The stored vectors of the model with that digest, as far as there are."""
+        found: dict[Passage, Half] = {}
+        with in_words(self._library.path):
+            for passage in passages:
+                row = self._library.connection.execute(
+                    f"SELECT vector FROM vectors WHERE model = ? AND chunk = ({_CHUNK})",
+                    (digest, *self._place(passage)),
+                ).fetchone()
+                if row:
+                    found[passage] = np.frombuffer(row[0], "<f2").astype(np.float16)
+        return found
+
+    def store(self, digest: str, vectors: Mapping[Passage, Half]) -> None:
+        """Keep vectors; those of chunks that are gone meanwhile are passed over."""
+        path = self._library.path
+        with in_words(path), closing(connect(path, may_write=True)) as base, transaction(base):
+            base.executemany(
+                f"INSERT OR REPLACE INTO vectors SELECT id, ?, ?, ? FROM ({_CHUNK})",
+                [(digest, len(vector), vector.astype("<f2").tobytes(), *self._place(passage))
+                 for passage, vector in vectors.items()],
+            )  # fmt: skip
+
+    def _place(self, passage: Passage) -> tuple[int, int, int, int]:
+        document = self._documents[passage.document].id
+        return document, passage.page, passage.start, passage.end
