@@ -28,8 +28,8 @@ def _lines(result: IndexResult) -> list[str]:
         f'The library "{result.library}": {result.files:,} files found, {result.indexed:,} read in '
         f"{duration(result.seconds)}, {result.unchanged:,} unchanged, {result.same_content:,} with "
         "content that was known.",
-        f"{result.pages:,} pages of them can be searched"
-        + (f"; {result.pages_without_text:,} have no text." if result.pages_without_text else "."),
+        f"{result.pages - result.pages_without_text:,} of their {result.pages:,} pages have text "
+        "and can be searched.",
     ]
     if result.skipped:
         lines.append(f"{len(result.skipped):,} files were set aside:")
