@@ -184,6 +184,13 @@ class Conversations:
             )  # fmt: skip
         return self.turn(made)
 
+    def begin_anew(self, answer: int, request: Sequence[int]) -> None:
+        """Note that an answer without text was asked for again, with other turns."""
+        self._write(
+            "UPDATE turns SET request = ?, reason = ? WHERE id = ? AND is_final = 0 AND text = ''",
+            json.dumps(list(request)), UNFINISHED, answer,
+        )  # fmt: skip
+
     def keep_partial(self, answer: int, text: str, sent: str, reason: str = UNFINISHED) -> None:
         """Keep what an answer has so far, as `finish`. A final one stays as it is."""
         self._write(

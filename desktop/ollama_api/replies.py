@@ -119,7 +119,11 @@ class CreateStatus:
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """What is asked of a chat. None leaves a field to the server; truncation is always off."""
+    """What is asked of a chat. None leaves a field to the server; truncation is always off.
+
+    shift: whether the oldest text may go while an answer is written; another value than the call
+    before makes the server load the model anew.
+    """
 
     model: str
     messages: tuple[Message, ...]
@@ -129,6 +133,7 @@ class ChatRequest:
     top_logprobs: int = 0
     keep_alive: str | int | None = None
     truncate: bool = False
+    shift: bool | None = None
 
     def body(self, *, stream: bool, render_only: bool = False) -> dict[str, Any]:
         """The JSON body of /api/chat."""
@@ -139,6 +144,8 @@ class ChatRequest:
             "stream": stream,
             "truncate": self.truncate,
         }
+        if self.shift is not None:
+            body["shift"] = self.shift
         if self.think is not None:
             body["think"] = self.think
         if self.logprobs:
