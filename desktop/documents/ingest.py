@@ -5,7 +5,6 @@ is set aside with its reason until it changes. Pages are kept in transactions: o
 document, one for each hundred pages or second of a long one, so that a kill costs no more.
 """
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,29 +13,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from converters.documents.child import DocumentChild, Reading
-from converters.documents.kinds import sniffed
-from converters.documents.outcome import Outcome, Tally
-from converters.documents.page import Page
+from converters.documents.child import DocumentChild
 from converters.errors import Stopped, UserError
 from converters.events import Note, Report, ShouldStop, Stage
 from desktop.documents.additions import Additions
 from desktop.documents.backup import BACKUP, LOCK, keep_backup
 from desktop.documents.database import in_words
-from desktop.documents.document_pages import DocumentPages, Ending
-from desktop.documents.file_names import path_of, shown_name
-from desktop.documents.found_files import FoundFile, LeftOut, find_files, look_at
+from desktop.documents.file_reader import FileReader
+from desktop.documents.found_files import FoundFile, LeftOut, find_files
 from desktop.documents.library import Library, opened_for_writing
 from desktop.documents.pace import Pace
 
-INDEX, WAIT = "index", "wait for the library"
-BATCH_PAGES, BATCH_S = 100, 1.0
-_FIRST_PAGES = 2  # of a document go together: routing looks at its first two
-_PIECE_BYTES = 1 << 22
+INDEX = "index"
 _LOCK_POLL_S = 0.25
-_NOTED = 50
-_SEARCHABLE = ("text", "partly text", "no text")
-_CHANGED = "It changed while it was read. It is read again by the next addition."
 
 
 @dataclass(frozen=True)
@@ -119,9 +108,8 @@ class _Run:
     ) -> None:
         self._library, self._child, self._request = library, child, request
         self._report, self._should_stop = report, should_stop
-        self._additions = Additions(library)
-        self._indexed = self._same_content = self._noted = 0
         self._todo: Sequence[FoundFile] = ()
+        self._indexed = self._same_content = 0
 
     @property
     def has_changed(self) -> bool:
@@ -135,13 +123,17 @@ class _Run:
 
     def read_all(self, files: Sequence[FoundFile]) -> None:
         """Read what must be read, in order."""
-        with_password = bool(self._request.passwords)
-        self._todo = self._additions.register(files, encrypted=with_password)
-        self._pace = Pace([file.size for file in self._todo], self._report)
+        passwords = self._request.passwords
+        self._todo = Additions(self._library).register(files, encrypted=bool(passwords))
+        pace = Pace([file.size for file in self._todo], self._report)
+        reader = FileReader(
+            self._library, self._child, passwords, pace, self._report, self._should_stop
+        )
         for file in self._todo:
             self.require_going_on()
-            self._read(file)
-            self._pace.file_done()
+            reader.read(file)
+            pace.file_done()
+        self._indexed, self._same_content = reader.indexed, reader.same_content
 
     def keep_backup(self) -> None:
         """Keep a good copy; without room for it the addition counts all the same."""
@@ -173,122 +165,3 @@ class _Run:
             skipped=(*skipped, *left_out),
             seconds=round(seconds, 3),
         )
-
-    def _read(self, file: FoundFile) -> None:
-        """One file to its end, whatever that is; only what the library raises comes through."""
-        try:
-            now = look_at(file.key)
-            sniff(file)
-            sha256 = self._hash_of(file)
-        except OSError as error:
-            self._set_aside(file, f"It could not be read: {error.strerror}.", "again")
-            return
-        except UserError as error:
-            self._set_aside(file, str(error))
-            return
-        if self._additions.has_content(sha256):
-            self._additions.settle(now, "indexed", sha256=sha256)
-            self._same_content += 1
-            return
-        pages = DocumentPages(self._library, now, sha256)
-        self._pace.resumed(len(pages.read))
-        try:
-            outcome = self._read_pages(file, pages)
-            has_changed = outcome.has_changed or self._hash_of(file) != sha256
-        except (OSError, Unreadable) as error:
-            self._discard(pages)
-            self._set_aside(file, f"It could not be read: {error}", "again")
-            return
-        self._end(now, pages, outcome, has_changed)
-
-    def _end(
-        self, file: FoundFile, pages: DocumentPages, outcome: Outcome, has_changed: bool
-    ) -> None:
-        if has_changed:
-            self._discard(pages)
-            self._set_aside(file, _CHANGED, "again")
-        elif outcome.kind in _SEARCHABLE:
-            count = pages.waiting
-            pages.finish(Ending(outcome.kind, outcome.sentence, outcome.pages))
-            self._pace.stored(count, outcome.pages)
-            self._indexed += 1
-            if outcome.kind != "text":
-                self._note("info", f"{shown_name(file.key)}: {outcome.sentence}")
-        else:
-            self._discard(pages)
-            state = "encrypted" if outcome.kind == "encrypted" else "set aside"
-            self._set_aside(file, outcome.sentence, state)
-
-    def _read_pages(self, file: FoundFile, pages: DocumentPages) -> Outcome:
-        """All pages, with the first password that opens them."""
-        outcome = self._read_once(file, pages, None)
-        for password in self._request.passwords:
-            if outcome.kind != "encrypted":
-                break
-            outcome = self._read_once(file, pages, password)
-        return outcome
-
-    def _read_once(
-        self, file: FoundFile, pages: DocumentPages, password: str | None
-    ) -> Outcome:
-        tally = Tally()
-        for known in pages.read:
-            tally.numbers.setdefault(known.verdict, []).append(known.number)
-            tally.hidden += known.hidden
-            tally.hidden_pages += known.hidden > 0
-        reading = self._child.read(path_of(file.key), password, self._should_stop, tally)
-        self._take(reading, pages)
-        return reading.outcome
-
-    def _take(self, reading: Reading, pages: DocumentPages) -> None:
-        stored = time.monotonic()
-        for page in _pages_of(reading):
-            pages.add(page)
-            is_due = pages.waiting >= BATCH_PAGES or time.monotonic() - stored > BATCH_S
-            if is_due and pages.waiting >= _FIRST_PAGES:
-                count = pages.waiting
-                pages.store(reading.page_count)
-                stored = time.monotonic()
-                self._pace.stored(count, reading.page_count)
-
-    def _discard(self, pages: DocumentPages) -> None:
-        pages.discard()
-        self._pace.discarded()
-
-    def _set_aside(self, file: FoundFile, reason: str, state: str = "set aside") -> None:
-        self._additions.settle(file, state, reason)
-        self._note("warning", f"{shown_name(file.key)} was not added. {reason}")
-
-    def _note(self, level: str, text: str) -> None:
-        self._noted += 1
-        if self._noted <= _NOTED:
-            self._report(Note("warning" if level == "warning" else "info", text))
-        elif self._noted == _NOTED + 1:
-            self._report(Note("info", "There are more; `tunedesk library list` tells of each."))
-
-    def _hash_of(self, file: FoundFile) -> str:
-        """SHA-256 of the bytes as they are now. Raises OSError."""
-        digest = hashlib.sha256()
-        with path_of(file.key).open("rb") as stream:
-            while piece := stream.read(_PIECE_BYTES):
-                self.require_going_on()
-                digest.update(piece)
-        return digest.hexdigest()
-
-
-def sniff(file: FoundFile) -> None:
-    """Raises UserError for a kind of document that is not read, OSError."""
-    path = path_of(file.key)
-    with path.open("rb") as stream:
-        sniffed(stream, path.name)
-
-
-class Unreadable(Exception):
-    """What the reader raised, apart from what the library raises."""
-
-
-def _pages_of(reading: Reading) -> Iterator[Page]:
-    try:
-        yield from reading
-    except UserError as error:
-        raise Unreadable(str(error)) from error

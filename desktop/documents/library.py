@@ -9,13 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from filelock import FileLock, Timeout
+
 from converters.documents.page import Page
 from converters.errors import UserError
 from desktop.documents import stored_page
-from desktop.documents.backup import DATABASE, keep_backup, put_back, restore
+from desktop.documents.backup import DATABASE, LOCK, keep_backup, put_back, restore
 from desktop.documents.database import LibraryDamaged, connect, damaged, in_words, is_sound
 from desktop.documents.schema import MIGRATIONS, is_library, migrate, version_of
 from desktop.documents.stored_page import PageDamaged
+
+MIGRATION_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,28 @@ class Library:
             )
         if version == len(migrations):
             return
-        if not may_write:  # one connection that may, for as long as this takes
-            with Library(self.folder, may_write=True, migrations=migrations):
-                return
+        if not may_write:
+            _bring_up_to_date(self.folder, migrations)
+            return
         if version:
             keep_backup(self.connection, self.folder / f"before-version-{len(migrations)}.sqlite")
         migrate(self.connection, migrations)
+
+
+def _bring_up_to_date(folder: Path, migrations: Sequence[str]) -> None:
+    """What a reader does with an older file; the ingest lock keeps two of them apart."""
+    try:
+        with (
+            FileLock(folder / LOCK).acquire(timeout=MIGRATION_S),
+            Library(folder, may_write=True, migrations=migrations),
+        ):
+            return
+    except Timeout:
+        raise UserError(
+            "The library is of an older version and in use.",
+            "It must be brought up to date first, and another program is adding to it.",
+            "Try again when that is finished (`tunedesk jobs`).",
+        ) from None
 
 
 def with_library[T](

@@ -5,10 +5,12 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from filelock import FileLock
 
 from converters.errors import UserError
+from desktop.documents import library as library_module
 from desktop.documents.additions import Additions
-from desktop.documents.backup import BACKUP, DATABASE, keep_backup
+from desktop.documents.backup import BACKUP, DATABASE, LOCK, keep_backup
 from desktop.documents.database import LibraryDamaged
 from desktop.documents.library import Library, opened_for_writing, with_library
 from desktop.documents.schema import MIGRATIONS
@@ -116,6 +118,18 @@ def test_r13_an_older_library_is_backed_up_then_brought_up_to_date(tmp_path, may
     with closing(sqlite3.connect(folder / "before-version-2.sqlite")) as old:
         assert old.execute("PRAGMA user_version").fetchone() == (1,)
         assert old.execute("SELECT count(*) FROM pages").fetchone() == (2,)
+
+
+def test_r13_two_programs_do_not_bring_a_library_up_to_date_at_once(tmp_path, monkeypatch):
+    folder = stored.library(tmp_path / "l", owl=OWL)
+    newer = [*MIGRATIONS, "ALTER TABLE documents ADD COLUMN language TEXT;"]
+    monkeypatch.setattr(library_module, "MIGRATION_S", 0.1)
+    with FileLock(folder / LOCK):
+        with pytest.raises(UserError) as caught, Library(folder, migrations=newer):
+            pass
+        assert caught.value.title == "The library is of an older version and in use."
+    with Library(folder, migrations=newer) as library:
+        assert library.counts().pages == 2
 
 
 def test_r13_a_migration_that_fails_half_way_changes_nothing(tmp_path):
