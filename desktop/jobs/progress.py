@@ -24,7 +24,7 @@ STAGE_TEXTS = {
     "compare": "compare the file with the training",
     "publish": "hand it over",
     "prove": "ask the created model",
-    "index": "pages indexed",
+    "index": "look for documents",
 }
 Status = Literal["queued", "running", "stopping", "stopped", "interrupted", "failed", "done"]
 
@@ -102,7 +102,9 @@ def _continued(
 def line_of(view: JobView) -> str:
     """One line for a terminal: stage, step, loss, rate, remaining time, as far as known."""
     parts = [STAGE_TEXTS.get(view.stage, view.stage) or view.status]
-    if view.steps > COUNTED_STEPS:  # bytes
+    if view.pages_per_s is not None:
+        parts = [f"{view.step:,} of {view.steps:,} pages indexed"]
+    elif view.steps > COUNTED_STEPS:  # bytes
         parts.append(f"{view.step / view.steps:.0%}")
     elif view.steps:
         parts.append(f"{view.step}/{view.steps}")

@@ -64,3 +64,9 @@ def test_the_place_of_a_job_in_words():
     assert where(_view(Stage("train"), Progress(7, 75))) == "step 7 of 75 (train)"
     assert where(_view(Stage("export"), Progress(10**6, 10**8))) == '"write the model"'
     assert where(JobView()) == "its start"
+
+
+def test_an_addition_of_documents_tells_pages_their_rate_and_the_time_left():
+    view = _view(Stage("index"), Progress(120, 800, pages_per_s=60.4, remaining_s=11.2))
+    assert line_of(view) == "120 of 800 pages indexed  60 pages/s  11 s left"
+    assert line_of(_view(Stage("index"))) == "look for documents"
