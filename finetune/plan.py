@@ -63,7 +63,7 @@ def case_for(
         batch = costliest(micro_batches(rows, spec), shape, spec.rank, compute)
     else:
         batch = _longest_batch(header, spec)
-    return MemoryCase(batch, spec.rank, spec.base, compute, spec.dropout)
+    return MemoryCase(batch, spec.rank, spec.base, compute, spec.dropout, spec.recompute)
 
 
 def micro_batches(rows: Sequence[TokenRow], spec: TuneSpec) -> list[MicroBatch]:

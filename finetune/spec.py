@@ -65,6 +65,9 @@ class TuneSpec(BaseModel):
         default=None, ge=1, le=1000,
         description="Stop after so many measurements in a row without a lower held-out loss",
     )  # fmt: skip
+    recompute: bool = Field(
+        default=False, description="Compute activations again instead of keeping them"
+    )
     checkpoint_seconds: float = Field(
         default=CHECKPOINT_SECONDS, ge=1, le=86_400, description="Seconds between two checkpoints"
     )
@@ -254,6 +257,7 @@ def resolve(
         dropout=spec.dropout,
         patience=spec.patience,
         checkpoint_seconds=spec.checkpoint_seconds,
+        relief=Relief(recompute=spec.recompute),
         seed=spec.seed,
     )
 

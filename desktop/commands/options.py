@@ -35,6 +35,8 @@ def spec_of_options(
         help="Share of the adapter's inputs left out by chance (0).")] = None,
     patience: Annotated[int | None, typer.Option(
         help="Stop after so many measurements without a lower held-out loss.")] = None,
+    recompute: Annotated[bool, typer.Option(
+        "--recompute", help="Compute activations again instead of keeping them.")] = False,
     checkpoint_seconds: Annotated[float | None, typer.Option(
         help="Seconds between two checkpoints (300).")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all random choices (0).")] = None,
@@ -52,8 +54,9 @@ def spec_of_options(
         "method": method, "base": base, "rank": rank, "alpha": alpha, "epochs": epochs,
         "learning_rate": learning_rate, "max_tokens": max_tokens, "too_long": too_long,
         "tokens_per_step": tokens_per_step, "dropout": dropout, "patience": patience,
-        "checkpoint_seconds": checkpoint_seconds, "seed": seed, "export_type": export_type,
-        "keep_general": keep_general, "columns": columns_of(map_), "replace": replace or None,
+        "recompute": recompute or None, "checkpoint_seconds": checkpoint_seconds,
+        "seed": seed, "export_type": export_type, "keep_general": keep_general,
+        "columns": columns_of(map_), "replace": replace or None,
     })
 
 

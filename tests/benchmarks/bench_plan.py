@@ -35,6 +35,7 @@ class Shape:
     rank: int
     tokens: int
     float32: bool = False
+    recompute: bool = False
 
     @property
     def batch(self) -> MicroBatch:
@@ -55,6 +56,7 @@ SHAPES = (
     Shape("blocks", 128, 16, 2048),
     Shape("blocks", 512, 16, 2048),
     Shape("blocks", 2048, 16, 2048),
+    Shape("blocks", 512, 16, 2048, recompute=True),
     Shape("16bit", 2048, 64, 2048),
 )
 
@@ -62,7 +64,9 @@ SHAPES = (
 def planned(base: Path, shape: Shape, value_bytes: int) -> int:
     """Bytes that the plan names for a shape, without the program itself."""
     compute = Compute("cpu", value_bytes)
-    case = MemoryCase(shape.batch, shape.rank, shape.form, compute)  # pyright: ignore[reportArgumentType]
+    case = MemoryCase(
+        shape.batch, shape.rank, shape.form, compute, recompute=shape.recompute,  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
     return plan_of(read_header(base), case).total_bytes - PROGRAM_BYTES
 
 
@@ -113,6 +117,7 @@ def _compare(base: Path, shape: Shape, steps: int) -> float:
 
 def _run_shape(base: Path, shape: Shape, steps: int) -> None:
     from finetune import base_model  # noqa: PLC0415
+    from finetune.relief import Relief  # noqa: PLC0415
     from finetune.spec import TrainSpec  # noqa: PLC0415
     from finetune.train import TrainFolders, run  # noqa: PLC0415
 
@@ -124,7 +129,7 @@ def _run_shape(base: Path, shape: Shape, steps: int) -> None:
     rows = _rows(shape, steps)
     spec = TrainSpec(
         base_path=base, form=shape.form, rank=shape.rank, tokens_per_step=shape.tokens,  # pyright: ignore[reportArgumentType]
-        tokens_per_pass=shape.tokens,
+        tokens_per_pass=shape.tokens, relief=Relief(recompute=shape.recompute),
     )
     with tempfile.TemporaryDirectory() as name:
         folders = TrainFolders(Path(name) / "adapter", Path(name) / "checkpoints")

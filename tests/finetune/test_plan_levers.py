@@ -29,11 +29,10 @@ def test_the_mildest_setting_that_fits_is_named_with_its_option(smollm2: Path) -
     short = _rows(*[100] * 30)
     room = _situation(smollm2, 0, short, tokens_per_step=1000).total()
     found = levers(_situation(smollm2, room, short, tokens_per_step=2048))
-    assert found[0].text == (
-        "Train 1,000 tokens at a time instead of 2,000 (--tokens-per-step 1000)"
-    )
-    assert found[0].suffices
-    assert found[0].total_bytes == room
+    smaller = next(lever for lever in found if lever.text.startswith("Train "))
+    assert smaller.text == "Train 1,000 tokens at a time instead of 2,000 (--tokens-per-step 1000)"
+    assert smaller.suffices
+    assert smaller.total_bytes == room
 
 
 def test_a_lever_is_what_the_changed_settings_really_need(smollm2: Path) -> None:
@@ -73,3 +72,12 @@ def test_nothing_suffices_where_the_program_alone_is_too_large(smollm2: Path) ->
     found = levers(_situation(smollm2, 500 * MB))
     assert found
     assert not any(lever.suffices for lever in found)
+
+
+def test_recomputing_is_offered_with_what_it_saves_and_not_twice(smollm2: Path) -> None:
+    of = _situation(smollm2, 0, _rows(*[500] * 8), tokens_per_step=2000)
+    offered = [lever for lever in levers(of) if "(--recompute)" in lever.text]
+    assert len(offered) == 1
+    assert offered[0].total_bytes == of.total(recompute=True) < of.total() * 0.6
+    again = _situation(smollm2, 0, _rows(*[500] * 8), tokens_per_step=2000, recompute=True)
+    assert not [lever for lever in levers(again) if "(--recompute)" in lever.text]

@@ -96,7 +96,8 @@ def _spec(work: Work) -> TrainSpec:
     return spec.model_copy(update={
         "device": best_device(), "base_sha256": work.job.base.sha256,
         "relief": Relief(
-            split=relief.split, row_tokens=relief.row_tokens, recompute=relief.recompute
+            split=relief.split, row_tokens=relief.row_tokens,
+            recompute=relief.recompute or work.job.tune.recompute,
         ),
     })
 
