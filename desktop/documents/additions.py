@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from desktop.documents.database import in_words, transaction
 from desktop.documents.file_names import shown_name
-from desktop.documents.file_rows import READER, drop_orphans, settle
+from desktop.documents.file_rows import READER, set_content, settle
 from desktop.documents.found_files import FoundFile
 from desktop.documents.library import Library
 
@@ -37,13 +37,6 @@ class Additions:
             )
         return todo
 
-    def known(self, key: bytes) -> tuple[str, str] | None:
-        """State and reason of a file."""
-        with in_words(self._library.path):
-            return self._base.execute(
-                "SELECT state, reason FROM files WHERE path = ?", (key,)
-            ).fetchone()
-
     def has_content(self, sha256: str) -> bool:
         """Whether the whole of this content was read already."""
         with in_words(self._library.path):
@@ -56,19 +49,12 @@ class Additions:
         with in_words(self._library.path), transaction(self._base):
             settle(self._base, file, state, reason, sha256)
 
-    def forget(self, keys: Collection[bytes]) -> int:
-        """Remove files, and documents that no other file holds; how many files went."""
+    def forget(self, keys: Collection[bytes]) -> None:
+        """Remove files, and documents that no other file holds."""
         with in_words(self._library.path), transaction(self._base):
-            before = self._base.total_changes
-            self._base.executemany("DELETE FROM files WHERE path = ?", [(key,) for key in keys])
-            removed = self._base.total_changes - before
-            drop_orphans(self._base)
-        return removed
-
-    def drop_orphans(self) -> None:
-        """Remove documents that no file holds any more."""
-        with in_words(self._library.path), transaction(self._base):
-            drop_orphans(self._base)
+            for key in keys:
+                set_content(self._base, key, None)
+                self._base.execute("DELETE FROM files WHERE path = ?", (key,))
 
     def _must_read(self, file: FoundFile, encrypted: bool) -> bool:
         row = self._base.execute(

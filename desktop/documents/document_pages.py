@@ -14,7 +14,7 @@ from desktop.documents import packed_postings, stored_page
 from desktop.documents.chunker import chunk_spans
 from desktop.documents.database import in_words, transaction
 from desktop.documents.file_names import shown_name
-from desktop.documents.file_rows import drop_document, drop_orphans, settle
+from desktop.documents.file_rows import drop_document, set_content, settle
 from desktop.documents.found_files import FoundFile
 from desktop.documents.letters import odd_words
 from desktop.documents.library import Library
@@ -110,10 +110,7 @@ class DocumentPages:
 
     def _new_document(self) -> int:
         cursor = self._base.execute("INSERT INTO documents (sha256) VALUES (?)", (self._sha256,))
-        self._base.execute(
-            "UPDATE files SET sha256 = ? WHERE path = ?", (self._sha256, self._file.key)
-        )
-        drop_orphans(self._base)  # what the file held before it changed
+        set_content(self._base, self._file.key, self._sha256)
         return int(cursor.lastrowid or 0)
 
     def _insert(self, document: int, pages: Sequence[Page]) -> None:

@@ -10,27 +10,40 @@ READER = 1
 """Counted up when files that are set aside may be read by a newer program."""
 
 
+_WITHOUT_TEXT = ("set aside", "encrypted")
+
+
 def settle(
     base: sqlite3.Connection, file: FoundFile, state: str, reason: str = "", sha256: str = ""
 ) -> None:
-    """Note what became of a file. sha256: its content, "" to leave what was known."""
+    """Note what became of a file. sha256: its content, "" to leave what was known.
+
+    A file that is set aside holds no document any more: what it said before is not what it is now.
+    """
+    if sha256 or state in _WITHOUT_TEXT:
+        set_content(base, file.key, sha256 or None)
     base.execute(
-        "UPDATE files SET state = ?, reason = ?, size = ?, mtime_ns = ?, reader = ?, "
-        "sha256 = coalesce(nullif(?, ''), sha256) WHERE path = ?",
-        (state, reason, file.size, file.mtime_ns, READER, sha256, file.key),
+        "UPDATE files SET state = ?, reason = ?, size = ?, mtime_ns = ?, reader = ? "
+        "WHERE path = ?", (state, reason, file.size, file.mtime_ns, READER, file.key),
     )
-    if sha256:
-        drop_orphans(base)
 
 
-def drop_orphans(base: sqlite3.Connection) -> None:
-    """Remove documents that no file holds any more."""
-    rows = base.execute(
-        "SELECT id FROM documents WHERE sha256 NOT IN "
-        "(SELECT sha256 FROM files WHERE sha256 IS NOT NULL)"
-    ).fetchall()
-    for (document,) in rows:
-        drop_document(base, document)
+def set_content(base: sqlite3.Connection, key: bytes, sha256: str | None) -> None:
+    """Note what a file holds; the document that it held goes, unless another file holds it."""
+    row = base.execute("SELECT sha256 FROM files WHERE path = ?", (key,)).fetchone()
+    base.execute("UPDATE files SET sha256 = ? WHERE path = ?", (sha256, key))
+    if row and row[0] and row[0] != sha256:
+        drop_unheld(base, row[0])
+
+
+def drop_unheld(base: sqlite3.Connection, sha256: str) -> None:
+    """Remove the document of this content if no file holds it."""
+    row = base.execute(
+        "SELECT id FROM documents WHERE sha256 = ? "
+        "AND NOT EXISTS (SELECT 1 FROM files WHERE sha256 = ?)", (sha256, sha256)
+    ).fetchone()
+    if row:
+        drop_document(base, row[0])
 
 
 def drop_document(base: sqlite3.Connection, document: int) -> None:

@@ -127,6 +127,17 @@ def test_f27_bad_files_are_named_set_aside_and_not_read_again_until_they_change(
     assert _add(folder, papers).indexed == 1
 
 
+def test_what_a_file_said_before_it_was_damaged_is_not_found_any_more(tmp_path):
+    file, folder = _text_file(tmp_path / "a.txt", 2), tmp_path / "library"
+    _add(folder, file)
+    file.write_bytes(b"\x89PNG" + bytes(100))
+    assert "a picture" in _reasons(_add(folder, file))["a.txt"]
+    with Library(folder) as library:
+        assert library.counts().documents == 0
+        assert ask(library, "owl").passages == ()
+    _assert_whole(folder)
+
+
 def test_f25_an_encrypted_document_waits_for_its_password_which_is_kept_nowhere(tmp_path):
     secret = tmp_path / "secret.pdf"
     content = line(50, 700, "The owl hunts at night.")
