@@ -108,8 +108,6 @@ class CitationReader:
         raw = self.raw
         opening = _TICKS.match(raw, self._at)
         begin = opening.end() if opening else self._at + 1
-        if begin == len(raw) and not is_last:
-            return None
         limit = begin + _LONGEST_CODE
         ends = _PARAGRAPH_END.search(raw, begin)
         stop = min(limit, ends.start() if ends else limit)
