@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from desktop.commands.context import alone_command, command
+from desktop.commands.context import STOPPED, alone_command, command
 
 COMMANDS = {
     "doctor": ("desktop.commands.doctor", "doctor"),
@@ -57,7 +57,11 @@ def main() -> None:
     """Entry point: only the command that is called is imported, all of them for help."""
     known = [*COMMANDS, *GROUPS]
     called = [word for word in sys.argv[1:2] if word in known]
-    build_app(called or known)(prog_name="tunedesk")
+    try:
+        build_app(called or known)(prog_name="tunedesk")
+    except KeyboardInterrupt:  # before the command began
+        print("Stopped. Nothing was started.", file=sys.stderr)
+        sys.exit(STOPPED)
 
 
 def _group(name: str) -> typer.Typer:

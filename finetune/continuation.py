@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.events import Note, Report
+from converters.events import Note, Progress, Report
 from finetune import checkpoints
 from finetune.checkpoints import Checkpoint
 from finetune.run_identity import Identity, check_same
@@ -35,6 +35,7 @@ def find_earlier(root: Path, identity: Identity, report: Report) -> Earlier | No
     if found.checkpoint is None or record is None:
         return None
     report(Note("info", f"Continuing from step {record.done} of {record.steps}."))
+    report(Progress(record.done, record.steps))
     return Earlier(found.checkpoint, record)
 
 

@@ -14,6 +14,7 @@ from finetune.relief import Relief, next_rung, offer_text
 _TEXTS = (
     "out of memory", "DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED", "Cannot allocate memory",
+    "could not create a primitive",  # oneDNN, when it cannot get its scratch memory
 )  # fmt: skip
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "PiB": 2**50}
 _WANTED = re.compile(r"(?:[Tt]ried to allocate|Unable to allocate) ([\d.]+) ([KMGTP]iB|bytes)")
@@ -78,11 +79,16 @@ def _amounts(text: str, device: str) -> str:
     wanted, free = wanted_bytes(text), free_bytes(text, device)
     where = "on the GPU" if device.startswith("cuda") else "in this computer"
     if wanted is not None and free is not None:
-        needed = f"The step needs {wanted / 1e9:,.2f} GB more"
-        return f"{needed}, {free / 1e9:,.2f} GB are free {where}. "
+        needed = f"The step needs {_size(wanted)} more, {_size(free)} are free {where}"
+        limit = "" if wanted > free else ", but this process may not have more"
+        return f"{needed}{limit}. "
     if free is not None:
-        return f"{free / 1e9:,.2f} GB are free {where}. "
+        return f"{_size(free)} are free {where}. "
     return ""
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:,.2f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:,.1f} MB"
 
 
 def _bytes(found: re.Match[str] | None) -> int | None:

@@ -85,7 +85,7 @@ def _smaller_batch(of: Situation) -> Iterator[tuple[str, int]]:
         tokens = max(tokens // 2, floor)
         yield (
             f"Train {tokens:,} tokens at a time instead of {batch.tokens:,} "
-            f"(--tokens-per-step {tokens})"
+            f"(--tokens-per-step {tokens}), which makes the batch smaller too"
         ), of.total(tokens_per_step=tokens)
 
 

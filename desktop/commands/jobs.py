@@ -41,7 +41,7 @@ def show(context: Context, job: JobId) -> Output:
         shown |= output.value
         texts.append(output.text)
     else:
-        texts += [_next_step(folder, line)]
+        texts += [*(line.failure or ())[:2], _next_step(folder, line)]
     return Output(shown, "\n".join(text for text in texts if text))
 
 
@@ -93,8 +93,10 @@ def delete(context: Context, job: JobId) -> Output:
     """Delete a job's folder and say what that frees; its model in Ollama stays."""
     context.home.require_writable()
     folder = find_job(context, job, damaged=True)
+    made_a_model = folder.artefact("published.json").exists()
     freed = store.delete(folder)
-    text = f"Deleted {folder.id}: {freed / 1e6:,.1f} MB are free again. Its model stays in Ollama."
+    text = f"Deleted {folder.id}: {freed / 1e6:,.1f} MB are free again."
+    text += " The model that it made stays where it is served." * made_a_model
     return Output({"id": folder.id, "freed_bytes": freed}, text)
 
 

@@ -45,7 +45,7 @@ def value_of(found: Outlook) -> dict[str, Any]:
         "terms": [{"name": term.name, "bytes": term.bytes} for term in found.plan.terms],
         "total_bytes": found.plan.total_bytes,
         "available_bytes": found.room.available_bytes,
-        "fits": found.fits,
+        "fits": found.fits and all(place.fits for place in found.places),
         "seconds": found.time.seconds,
         "disk_bytes": sum(place.needed_bytes for place in found.places),
         "model_bytes": found.usual_bytes,

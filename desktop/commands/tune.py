@@ -47,10 +47,11 @@ def run_in_foreground(folder: JobFolder) -> Output:
 
 def start_detached(folder: JobFolder) -> Output:
     """Start a job's worker and leave it alone. Raises UserError if it ends at once."""
+    offset = folder.events.stat().st_size if folder.events.exists() else 0
     process = launcher.start(folder, read_job(folder.spec).kind)
     code = process.poll()
     if code is not None:
-        launcher.follow(folder, lambda _: None, poll=lambda: code)
+        launcher.follow(folder, lambda _: None, offset, poll=lambda: code)
     text = (
         f"The job {folder.id} runs on its own.\n"
         f"  tunedesk jobs follow {folder.id}\n  tunedesk jobs stop {folder.id}"

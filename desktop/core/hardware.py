@@ -116,7 +116,36 @@ def has_fast_bf16() -> bool:
 
 
 def memory() -> Memory:
-    """Main memory by /proc/meminfo, elsewhere by sysconf (available = free pages)."""
+    """Main memory as this process may use it: the machine's, or less under a limit of the shell
+    (`ulimit -v`, `ulimit -d`) or of a container (cgroup v2)."""
+    machine = _machine_memory()
+    limits = [limit for limit in (_process_limit(), *_container_limits()) if limit]
+    return Memory(
+        min([machine.total_bytes, *limits]), min([machine.available_bytes, *limits])
+    )
+
+
+def _process_limit() -> int | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    soft = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+    return min((limit for limit in soft if limit != resource.RLIM_INFINITY), default=None)
+
+
+def _container_limits(root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """What the container may still take, where it has a limit."""
+    try:
+        most = (root / "memory.max").read_text().strip()
+        used = int((root / "memory.current").read_text())
+    except (OSError, ValueError):
+        return []
+    return [max(0, int(most) - used)] if most.isdigit() else []
+
+
+def _machine_memory() -> Memory:
+    """By /proc/meminfo, elsewhere by sysconf (available = free pages)."""
     table = Path("/proc/meminfo")
     if table.exists():
         sizes = {}

@@ -35,7 +35,7 @@ class Home:
     def require_writable(self) -> None:
         """Raise UserError if nothing can be saved there: for whatever makes a job or a model."""
         if obstacle := self.obstacle:
-            raise UserError("Nothing can be saved.", f"{obstacle} Nothing was started.", OTHER_HOME)
+            raise UserError("Nothing can be saved.", f"{obstacle} Nothing was changed.", OTHER_HOME)
 
     @property
     def jobs(self) -> Path:

@@ -4,6 +4,7 @@ from converters.errors import UserError
 from desktop.core.catalog import file_sha256
 from desktop.core.records import Record, read_record, write_record
 from desktop.jobs.folder import JobFolder
+from desktop.jobs.spec import TuneJob
 from finetune.spec import TuneSpec
 
 DATA = "data.json"
@@ -33,6 +34,15 @@ def require_same_data(folder: JobFolder, tune: TuneSpec) -> None:
             f"{' and '.join(changed)} changed; what the job made so far is kept.",
             "Put the earlier file back and resume, or start a new job with the new data.",
         )
+
+
+def has_same_data(folder: JobFolder, job: TuneJob) -> bool:
+    """Whether the data are still as they were."""
+    try:
+        require_same_data(folder, job.tune)
+    except UserError:
+        return False
+    return True
 
 
 def _now(tune: TuneSpec) -> DataFiles:

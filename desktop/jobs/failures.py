@@ -52,7 +52,8 @@ CAUSES = (
         "Resume the job. If it happens twice, restart the machine and test the card.",
     ),
     Cause(
-        r"DefaultCPUAllocator: can't allocate memory|MemoryError|std::bad_alloc|Cannot allocate",
+        r"DefaultCPUAllocator: can't allocate memory|MemoryError|std::bad_alloc|Cannot allocate|"
+        r"could not create a primitive|memory allocation of \d+ bytes failed",
         "The memory ran out.",
         "Close other programs, or start anew with --max-tokens lowered, then resume.",
     ),

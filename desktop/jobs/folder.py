@@ -1,6 +1,7 @@
 """The run folder: the one interface between a job, the window, the command line and a cluster."""
 
 import re
+import shutil
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -92,6 +93,11 @@ class JobFolder:
         return self.root / "reserve"
 
     @property
+    def output_start(self) -> Path:
+        """Where in the output log the last run's part begins."""
+        return self.root / "output_start"
+
+    @property
     def ticket(self) -> Path:
         """The job's place in the queue; absent once its turn came."""
         return self.root / "ticket"
@@ -139,8 +145,12 @@ def create_job(jobs: Path, name: str, spec: Record) -> JobFolder:
             folder.root.mkdir(mode=0o700)
         except FileExistsError:
             continue
-        folder.artefacts.mkdir(mode=0o700)
-        write_json(folder.spec, spec.model_dump(mode="json"))
+        try:
+            folder.artefacts.mkdir(mode=0o700)
+            write_json(folder.spec, spec.model_dump(mode="json"))
+        except OSError:
+            shutil.rmtree(folder.root, ignore_errors=True)  # on a full disk nothing is left behind
+            raise
         return folder
     raise UserError("No job folder could be made.", f"{jobs} holds too many jobs of this second.")
 

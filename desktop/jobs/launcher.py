@@ -1,11 +1,13 @@
 """Starts a job's worker in a session of its own and follows a job's journal from this process."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from converters.errors import UserError
 from desktop.jobs import worker
@@ -28,12 +30,15 @@ def run(folder: JobFolder, action: str, on_view: OnView) -> int:
 
     The first Ctrl-C asks the job to stop (it keeps a checkpoint), the second ends it at once.
     """
-    offset, output_start = _size(folder.events), _size(folder.output_log)
-    process = start(folder, action)
-    presses = 0
+    offset = _size(folder.events)
+    with _presses_counted() as early:
+        process = start(folder, action)
+    presses = len(early)
+    if presses:
+        folder.ask_to_stop()
     while True:
         try:
-            return follow(folder, on_view, offset, process.poll, output_start)
+            return follow(folder, on_view, offset, process.poll)
         except KeyboardInterrupt:
             presses += 1
             folder.ask_to_stop()
@@ -51,7 +56,9 @@ def start(folder: JobFolder, action: str = "tune") -> subprocess.Popen[bytes]:
     nobody else can read.
     """
     secrets = keys.for_child().encode()
-    folder.stop.unlink(missing_ok=True)  # an earlier run's
+    if not folder.is_alive():  # else these are of the run that goes on
+        folder.stop.unlink(missing_ok=True)
+        folder.output_start.write_text(str(_size(folder.output_log)))
     with folder.output_log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "desktop.jobs.worker", str(folder.root), action],
@@ -83,14 +90,13 @@ def worker_environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 def follow(
-    folder: JobFolder, on_view: OnView, offset: int = 0, poll: Poll | None = None,
-    output_start: int = 0,
+    folder: JobFolder, on_view: OnView, offset: int = 0, poll: Poll | None = None
 ) -> int:
     """Show the job, from byte `offset` of its journal on, until its end; the exit code.
 
-    poll: of the worker where this process started it; else the job's lock tells. output_start:
-    where this run's part of output.log begins. Raises UserError for a known failure, a fault of
-    the program, or a worker that was killed. Ctrl-C is the caller's.
+    poll: of the worker where this process started it; else the job's lock tells. Raises UserError
+    for a known failure, a fault of the program, or a worker that was killed. Ctrl-C is the
+    caller's.
     """
     view = JobView()
     while True:
@@ -102,11 +108,25 @@ def follow(
         if entries:
             on_view(view)
         if has_ended:
-            return _outcome(folder, view, code, output_start)
+            return _outcome(folder, view, code)
         time.sleep(POLL_S)
 
 
-def _outcome(folder: JobFolder, view: JobView, code: int | None, output_start: int) -> int:
+@contextmanager
+def _presses_counted() -> Iterator[list[int]]:
+    """Ctrl-C is counted instead of raised: a worker that is just being started must hear of it."""
+    presses: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield presses
+        return
+    earlier = signal.signal(signal.SIGINT, lambda number, _: presses.append(number))
+    try:
+        yield presses
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+
+
+def _outcome(folder: JobFolder, view: JobView, code: int | None) -> int:
     if code == worker.ALREADY_RUNNING:
         raise UserError(
             f'The job "{folder.id}" is already running.', "",
@@ -117,7 +137,15 @@ def _outcome(folder: JobFolder, view: JobView, code: int | None, output_start: i
     ends = {"done": worker.DONE, "stopped": worker.STOPPED, "failed": worker.PROOF_FAILED}
     if view.status in ends:
         return ends[view.status]
-    raise interrupted(folder.id, where(view), folder.output_log, output_start, code)
+    raise interrupted(folder.id, where(view), folder.output_log, _output_start(folder), code)
+
+
+def _output_start(folder: JobFolder) -> int:
+    """Where the last run's part of output.log begins."""
+    try:
+        return int(folder.output_start.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _size(path: os.PathLike[str]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from converters.events import Note, Report, ShouldStop, Started
 from desktop.core.records import read_record
 from desktop.jobs.base_check import check_base
-from desktop.jobs.data_hash import DATA, require_same_data
+from desktop.jobs.data_hash import DATA, has_same_data, require_same_data
 from desktop.jobs.finished_steps import FinishedSteps
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.steps.export import EXPORT, export_step
@@ -70,6 +70,10 @@ class _Run:
     def train(self) -> None:
         """From the rows to the adapter."""
         self._step(RENDER, (DATA, ROWS, HARD, TOKENS, READING), self._render)
+        if RENDER in self._steps.reused and not has_same_data(self._work.folder, self._work.job):
+            self._work.report(Note("warning", (
+                "The data changed since its rows were prepared; the job goes on with these rows."
+            )))
         self._step(SCORE_BASE, (BASE_SCORE,), lambda: score_base_step(self._work))
         self._step(TRAINING, ("adapter", TRAIN), lambda: train_step(self._work))
 
@@ -129,6 +133,9 @@ class _Run:
                 f"{unproven_name(name)}, and {name} is untouched."
             )))
             return
+        if not self._holds(name):
+            # Hours have passed since the name was free; nobody's model is replaced unasked.
+            work.wait(work.serving.require_free_name(name, replace=work.job.tune.replace))
         work.wait(work.serving.promote(unproven_name(name), name))
         work.report(Note("info", f"{name} is ready."))
 

@@ -32,7 +32,7 @@ def stop(
     if not folder.is_alive():
         return "not running"
     folder.ask_to_stop()
-    on_rung("Asked to stop; it writes a checkpoint first.")
+    on_rung("Asked to stop; what it has finished is kept.")
     if _ends_within(folder, ladder.ask_s):
         return "stopped by itself"
     on_rung(f"No answer for {ladder.ask_s:.0f} s: it is terminated.")

@@ -34,6 +34,7 @@ class JobLine:
     stage: str
     remaining_s: float | None
     problem: str = ""
+    failure: tuple[str, str, str] | None = None
 
     def as_json(self) -> dict[str, object]:
         """The object of `jobs --json`; `pid` only while the job is alive."""
@@ -44,6 +45,8 @@ class JobLine:
         }
         if self.pid is not None:
             shown["pid"] = self.pid
+        if self.failure is not None:
+            shown |= UserError(*self.failure).as_json()
         return shown | ({"problem": self.problem} if self.problem else {})
 
 
@@ -67,7 +70,7 @@ def job_line(folder: JobFolder) -> JobLine:
         id=folder.id, kind=job.kind if job else "unknown", status=status_of(folder, view),
         pid=folder.pid(), step=view.step, steps=view.steps, started=first.time if first else "",
         model=job.about if job else "", stage=view.stage, remaining_s=view.remaining_s,
-        problem=problem,
+        problem=problem, failure=view.failure if view.status == "failed" else None,
     )
 
 

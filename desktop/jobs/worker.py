@@ -7,11 +7,12 @@ stray print into output.log (its standard output and error, as the launcher open
 import errno
 import faulthandler
 import os
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from filelock import Timeout
@@ -39,11 +40,10 @@ def main(arguments: list[str]) -> int:
     action = arguments[1] if len(arguments) > 1 else "tune"
     faulthandler.enable()  # a crash of a native library names itself in output.log
     try:
-        with folder.lock().acquire(timeout=LOCK_S), Journal(folder.events) as journal:
-            folder.write_pid(os.getpid())
-            folder.reserve.write_bytes(bytes(RESERVE_BYTES))
-            remove_staged(folder.root)  # what a killed worker left half written
-            return _guarded(action, folder, _with_reserve(journal, folder))
+        with folder.lock().acquire(timeout=LOCK_S):
+            folder.reserve.unlink(missing_ok=True)  # room for what follows, on a full disk
+            with Journal(folder.events) as journal:
+                return _guarded(action, folder, _with_reserve(journal, folder))
     except Timeout:
         return ALREADY_RUNNING
 
@@ -61,6 +61,7 @@ def _action(name: str) -> Action:
 def _guarded(action: str, folder: JobFolder, report: Report) -> int:
     """Translate the end of the work into the journal's last events and an exit code."""
     try:
+        _settle_in(folder)
         should_stop = _stop_asked(folder)
         # Reading documents needs no graphics card: it waits for nobody.
         turn = nullcontext() if action == INDEX else slot(folder, report, should_stop)
@@ -72,10 +73,10 @@ def _guarded(action: str, folder: JobFolder, report: Report) -> int:
     except UserError as error:
         return _failed(report, error, USER_ERROR)
     except OSError as error:
-        traceback.print_exc()
+        _trace()
         return _failed(report, _of_the_disk(error, folder), USER_ERROR)
     except Exception as error:
-        traceback.print_exc()
+        _trace()
         fault = UserError(
             "The program has a fault.", f"{type(error).__name__}: {error}",
             f"The details are in {folder.output_log}; please report them.",
@@ -83,6 +84,18 @@ def _guarded(action: str, folder: JobFolder, report: Report) -> int:
         return _failed(report, fault, FAULT)
     report(Finished("done" if code == DONE else "failed"))
     return code
+
+
+def _settle_in(folder: JobFolder) -> None:
+    remove_staged(folder.root)  # what a killed worker left half written
+    folder.write_pid(os.getpid())
+    folder.reserve.write_bytes(bytes(RESERVE_BYTES))
+
+
+def _trace() -> None:
+    """Into output.log, unless that lies on the very disk that is full."""
+    with suppress(OSError):
+        traceback.print_exc()
 
 
 def _with_reserve(journal: Journal, folder: JobFolder) -> Report:
@@ -113,7 +126,8 @@ def _of_the_disk(error: OSError, folder: JobFolder) -> UserError:
     if error.errno in _DISK_FULL:
         return UserError(
             "Paused: the disk is full.",
-            f"{path} could not be written. Everything up to the last checkpoint is kept.",
+            f"{path} could not be written{_free_text(folder)}. Everything up to the last "
+            "checkpoint is kept.",
             f"Free some space, {resume}",
         )
     if error.errno in _GONE and not folder.spec.exists():
@@ -125,6 +139,12 @@ def _of_the_disk(error: OSError, folder: JobFolder) -> UserError:
         "Paused: a file could not be read or written.", f"{path}: {error.strerror or error}.",
         f"Look at its disk, {resume}",
     )
+
+
+def _free_text(folder: JobFolder) -> str:
+    with suppress(OSError):
+        return f"; {shutil.disk_usage(folder.root).free / 1e6:,.1f} MB are free"
+    return ""
 
 
 def _stop_asked(folder: JobFolder) -> ShouldStop:

@@ -133,18 +133,19 @@ class OllamaClient:
 
     async def render(
         self, model: str, messages: Iterable[Message], think: bool | str | None = None,
-        **request: Any,
+        *, is_loaded: bool = False, **request: Any,
     ) -> str:  # fmt: skip
         """The text that the server would give the model for `messages`, without generating.
 
-        Loads the model (1-2 s); keep it loaded for many. Uses `_debug_render_only`.
+        Loads the model (1-2 s); keep it loaded for many. Uses `_debug_render_only`. is_loaded:
+        an answer takes milliseconds, so that a lost one is noticed within `answer_s`.
         """
         body = ChatRequest(model, tuple(messages), think=think, **request).body(
             stream=False, render_only=True
         )
         answer = await self._transport.exchange(
-            "POST", "/api/chat", body, model=model, limit_s=self.limits.first_line_s,
-            needs="_debug_info",
+            "POST", "/api/chat", body, model=model, needs="_debug_info",
+            limit_s=self.limits.answer_s if is_loaded else self.limits.first_line_s,
         )
         return str(answer["_debug_info"].get("rendered_template", ""))
 

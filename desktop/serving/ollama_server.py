@@ -8,7 +8,7 @@ from converters.events import ShouldStop
 from desktop.jobs.spec import BaseFile, Engine
 from desktop.ollama_api import publish
 from desktop.ollama_api.client import OllamaClient
-from desktop.ollama_api.errors import ModelNotFound, OllamaNotRunning
+from desktop.ollama_api.errors import ModelNotFound, OllamaNotRunning, OllamaStalled
 from desktop.ollama_api.inherit import Inheritance, inherit, inheritance_of
 from desktop.ollama_api.replies import ChatAnswer, Tag
 from desktop.ollama_api.store import locate_store, model_file
@@ -38,6 +38,7 @@ class OllamaServer:
         self.host = client.url
         self.version = version
         self._server = behaviour(version)
+        self._rendered: set[str] = set()  # models that this client has had loaded
         self._templateless = TemplatelessModels(client, self._server)
 
     async def held(self) -> list[HeldModel]:
@@ -69,9 +70,15 @@ class OllamaServer:
     async def render(self, name: str, messages: Chat, think: bool | None) -> str:
         """See `Serving.render`."""
         own = await self._templateless.render(name, messages)
-        return own if own is not None else await self._client.render(
-            name, messages, think=think, keep_alive=KEEP_LOADED
-        )
+        if own is not None:
+            return own
+        try:
+            text = await self._render(name, messages, think, is_loaded=name in self._rendered)
+        except OllamaStalled:
+            # A request that got lost, or a model unloaded meanwhile: nothing was generated.
+            text = await self._render(name, messages, think, is_loaded=False)
+        self._rendered.add(name)
+        return text
 
     async def create(
         self, model: NewModel, on_bytes: OnBytes, should_stop: ShouldStop
@@ -140,6 +147,13 @@ class OllamaServer:
         """See `Serving.stops`."""
         shown = await self._client.show(name, verbose=True)
         return inheritance_of(shown, self._server).stops
+
+    async def _render(
+        self, name: str, messages: Chat, think: bool | None, *, is_loaded: bool
+    ) -> str:
+        return await self._client.render(
+            name, messages, think=think, is_loaded=is_loaded, keep_alive=KEEP_LOADED
+        )
 
     async def close(self) -> None:
         """See `Serving.close`."""

@@ -68,7 +68,8 @@ class _Part:
     @property
     def losses(self) -> dict[int, str]:
         """Step -> loss in hex."""
-        news = (event for event in self.events if isinstance(event, Progress))
+        seen = (event for event in self.events if isinstance(event, Progress))
+        news = (event for event in seen if event.loss is not None)
         return {event.step: (event.loss or 0.0).hex() for event in news}
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from converters.durable_files import write_json
+from converters.durable_files import STAGED_SUFFIX, write_json
 from converters.errors import UserError
 from converters.events import Stage
 from converters.expand import expand_to_f32
@@ -129,7 +129,7 @@ def _expanded(work: Work, rows: list[TokenRow], gguf: Path) -> Iterator[Ask | No
     if parameters_of(work) >= EXPANDED_BELOW_PARAMETERS:
         yield None
         return
-    expansion = work.folder.artefact("expanded.gguf")
+    expansion = work.folder.artefact(f"expanded{STAGED_SUFFIX}")  # a killed run's is removed
     try:
         expand_to_f32(gguf, expansion, work.should_stop)
         with _asks(work, rows, expansion) as ask:

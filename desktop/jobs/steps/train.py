@@ -54,6 +54,7 @@ def train_step(work: Work) -> None:
     if not (work.folder.checkpoints.exists() or work.folder.relief.exists()):
         _require_room(work, rows)
     spec = _spec(work)
+    work.folder.offer.unlink(missing_ok=True)  # it was accepted, or the person went on without it
     try:
         result = train.run(
             spec, rows, held_out, _folders(work), work.report, work.should_stop

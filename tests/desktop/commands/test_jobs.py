@@ -74,6 +74,17 @@ def test_follow_of_a_failed_job_is_its_error(call, tmp_path):
     assert json.loads(followed.stdout)["error"]["title"] == "Paused: the disk is full."
 
 
+def test_show_says_why_a_job_failed(call, tmp_path):
+    folder = new_job(tmp_path)
+    failure = Failed("Paused: the disk is full.", "12 MB are free.", "Free some space.")
+    _tell(folder, Started({}), failure, Finished("failed"))
+    assert "Paused: the disk is full.\n12 MB are free.\nGo on with: " in call(
+        "show", folder.id
+    ).output
+    shown = json.loads(call("show", folder.id, "--json").stdout)
+    assert shown["error"]["title"] == "Paused: the disk is full."
+
+
 def test_follow_of_a_stopped_job_ends_with_3_and_says_how_to_go_on(call, tmp_path):
     folder = new_job(tmp_path)
     _tell(folder, Started({}), Note("info", "words"), Finished("stopped"))

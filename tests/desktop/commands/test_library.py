@@ -210,7 +210,8 @@ def test_an_index_job_is_listed_shown_stopped_and_goes_on(call, tmp_path):
     resumed = call("jobs", "resume", made.id, "--json")
     assert resumed.exit_code == 0
     assert json.loads(resumed.stdout)["pages"] == 4000
-    assert "4,000 of their 4,000 pages have text and can be searched." in call("jobs", "show", made.id).output
+    shown = call("jobs", "show", made.id).output
+    assert "4,000 of their 4,000 pages have text and can be searched." in shown
 
 
 def test_watching_adds_what_comes_new(call, papers, monkeypatch):

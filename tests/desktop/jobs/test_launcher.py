@@ -85,3 +85,27 @@ def test_the_workers_environment_holds_no_secret_and_stays_offline():
     assert "s" not in made.values()
     assert made["PATH"] == "/bin"
     assert (made["HF_HUB_OFFLINE"], made["OMP_WAIT_POLICY"]) == ("1", "PASSIVE")
+
+
+def test_an_earlier_runs_output_is_not_blamed_for_this_ones_end(tmp_path):
+    folder = _folder(tmp_path)
+    folder.output_log.write_text("OSError: [Errno 28] No space left on device\n")
+    with Journal(folder.events) as journal:
+        journal.write(Stage("train"))
+    folder.output_start.write_text(str(folder.output_log.stat().st_size))
+    with pytest.raises(UserError) as caught:
+        launcher.follow(folder, lambda _: None)
+    assert "disk" not in caught.value.detail
+    folder.output_start.write_text("0")
+    with pytest.raises(UserError) as caught:
+        launcher.follow(folder, lambda _: None)
+    assert caught.value.detail.startswith("The disk is full.")
+
+
+def test_ctrl_c_while_the_worker_is_started_is_a_wish_to_stop(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with launcher._presses_counted() as presses:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+    assert presses == [signal.SIGINT]
+    assert signal.getsignal(signal.SIGINT) is before

@@ -21,7 +21,7 @@ def test_the_ladder_is_climbed_as_far_as_needed(tmp_path, answers, how, told):
         assert stop(folder, QUICK, sentences.append) == how
         assert not folder.is_alive()
     assert len(sentences) == told
-    assert sentences[0] == "Asked to stop; it writes a checkpoint first."
+    assert sentences[0] == "Asked to stop; what it has finished is kept."
 
 
 def test_a_job_that_does_not_run_is_left_alone(tmp_path):
