@@ -106,7 +106,7 @@ def test_f02_a_fault_mid_run_keeps_the_last_checkpoint_and_the_run_goes_on(
         tokens_per_pass=64, epochs=2, checkpoint_steps=3,
     )  # fmt: skip
 
-    def run(name: str) -> dict[int, float | None]:
+    def run(name: str) -> dict[int, float]:
         events: list[Event] = []
         (tmp_path / name).mkdir(exist_ok=True)
         folders = TrainFolders(tmp_path / name / "adapter", tmp_path / name / "checkpoints")

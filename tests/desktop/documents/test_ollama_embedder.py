@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from tests.servers.scripted_ollama import Reply, ScriptedOllama, scripted_ollama
 MODEL = "nomic-embed-text:latest"
 
 
-def embeddings(*rows: list[float]) -> Reply:
+def embeddings(*rows: Sequence[float]) -> Reply:
     return Reply(({"model": MODEL, "embeddings": list(rows)},))
 
 

@@ -9,8 +9,9 @@ from tests.desktop.jobs.job_folders import new_job, tune_job
 
 @pytest.fixture
 def job(tmp_path):
-    tune = tune_job(tmp_path).tune.model_copy(update={"held_out": tmp_path / "held.jsonl"})
-    for path in (tune.data, tune.held_out):
+    held_out = tmp_path / "held.jsonl"
+    tune = tune_job(tmp_path).tune.model_copy(update={"held_out": held_out})
+    for path in (tune.data, held_out):
         path.write_text('{"prompt": "a", "completion": "b"}\n')
     folder = new_job(tmp_path)
     note_data(folder, tune)
