@@ -23,6 +23,10 @@ WALL_CLOCK_READERS = {
     "desktop/engine/builtin.py": "when a model was made, for people",
     "desktop/documents/found_files.py": "whether a file changed since it was read",
     "desktop/documents/backup.py": "when a backup was made, for people",
+    "desktop/chat/builtin_chat.py": "the date that a chat template may print",
+    "desktop/chat/conversation_file.py": "when a copy was made, and whether it is old",
+    "desktop/chat/conversations.py": "the time of a turn, for people",
+    "desktop/chat/ratings.py": "the time of a rating, for people",
 }
 
 
