@@ -67,7 +67,7 @@ class _Part:
     @property
     def losses(self) -> dict[int, float | None]:
         seen = (event for event in self.events if isinstance(event, Progress))
-        news = (event for event in seen if event.loss is not None)
+        news = (event for event in seen if event.learning_rate is not None)
         return {event.step: event.loss for event in news}
 
     @property

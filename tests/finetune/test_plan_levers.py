@@ -30,7 +30,10 @@ def test_the_mildest_setting_that_fits_is_named_with_its_option(smollm2: Path) -
     room = _situation(smollm2, 0, short, tokens_per_step=1000).total()
     found = levers(_situation(smollm2, room, short, tokens_per_step=2048))
     smaller = next(lever for lever in found if lever.text.startswith("Train "))
-    assert smaller.text == "Train 1,000 tokens at a time instead of 2,000 (--tokens-per-step 1000)"
+    assert smaller.text == (
+        "Train 1,000 tokens at a time instead of 2,000 (--tokens-per-step 1000), which makes the "
+        "batch smaller too"
+    )
     assert smaller.suffices
     assert smaller.total_bytes == room
 

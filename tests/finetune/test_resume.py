@@ -69,7 +69,7 @@ class _Part:
     def losses(self) -> dict[int, str]:
         """Step -> loss in hex."""
         seen = (event for event in self.events if isinstance(event, Progress))
-        news = (event for event in seen if event.loss is not None)
+        news = (event for event in seen if event.learning_rate is not None)
         return {event.step: (event.loss or 0.0).hex() for event in news}
 
     @property

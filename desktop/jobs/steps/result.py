@@ -73,7 +73,7 @@ def write_manifest(folder: JobFolder) -> None:
     """Write `manifest.json`: the SHA-256 of every other artefact, by its path in the folder."""
     files = sorted(
         path for path in folder.artefacts.rglob("*")
-        if path.is_file() and path.name not in (MANIFEST, "manifest.json.partial")
+        if path.is_file() and path != folder.artefact(MANIFEST)
     )
     hashes = {path.relative_to(folder.artefacts).as_posix(): file_sha256(path) for path in files}
     write_json(folder.artefact(MANIFEST), {"files": hashes})
