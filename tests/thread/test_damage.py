@@ -177,8 +177,12 @@ def test_a_wrong_template_or_wrong_stops_fail_the_proof_text(
     assert "text" in report.failed
 
 
+@pytest.mark.slow
 def test_a_failed_proof_ends_with_exit_code_4_and_leaves_the_name_alone(tuned, mails):
-    """The whole program, told to keep the base's own types: the change is lost, and it says so."""
+    """The whole program, told to keep the base's own types: the change is lost, and it says so.
+
+    Slow: a second whole run, a minute and more.
+    """
     train, held_out = mails
     ran = tuned.desk.run(
         "tune", "--model", "smollm2:135m", "--data", str(train), "--held-out", str(held_out),
