@@ -4,7 +4,6 @@ A name is a label inside model.json and never a path (threat T9). A folder appea
 all. Imports neither numpy nor libllama.
 """
 
-import hashlib
 import re
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from converters.durable_files import fsync_folder, publish_folder, write_json
 from converters.errors import UserError
 from converters.gguf.header import read_header
+from desktop.core.catalog import file_sha256
 from desktop.ollama_api.names import UNPROVEN, check_name, parse_name, same_name, unproven_name
 
 _FOLDER = re.compile(r"[0-9a-f]{16}")
@@ -139,7 +139,7 @@ class BuiltinStore:
                 "Choose another name, or add --replace.",
             )
         read_header(gguf)
-        self._publish(gguf, name, card or Card(), sha256 or _sha256(gguf))
+        self._publish(gguf, name, card or Card(), sha256 or file_sha256(gguf))
         for model in old:
             _remove_folder(model.gguf.parent)
         return self.find(name)
@@ -237,11 +237,6 @@ def _remove_folder(folder: Path) -> None:
     folder.rename(doomed)
     fsync_folder(folder.parent)
     shutil.rmtree(doomed)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _now() -> str:

@@ -3,23 +3,22 @@
 from converters.errors import UserError
 from desktop.core.records import Record, read_record, write_record
 from desktop.jobs.folder import JobFolder
+from finetune.relief import Relief
 
 
-class ReliefFile(Record):
-    """Content of `offer.json` and `relief.json`: see `finetune.relief.Relief`. text: what it
-    means, in words."""
+class Offer(Record):
+    """Content of `offer.json`, and of `relief.json` once it was accepted. text: what it means, in
+    words."""
 
-    split: int = 1
-    row_tokens: int | None = None
-    recompute: bool = False
-    text: str = ""
+    relief: Relief
+    text: str
 
 
 def offer_text(folder: JobFolder) -> str:
     """The standing offer and how to accept it, "" if there is none."""
     if not folder.offer.exists():
         return ""
-    offer = read_record(folder.offer, ReliefFile)
+    offer = read_record(folder.offer, Offer)
     return f"{offer.text} Accept with: tunedesk jobs resume {folder.id} --accept"
 
 
@@ -34,17 +33,17 @@ def accept_offer(folder: JobFolder) -> str:
             "Only a job whose memory ran out makes an offer.",
             f"Resume it without --accept: tunedesk jobs resume {folder.id}",
         )
-    offer = read_record(folder.offer, ReliefFile)
+    offer = read_record(folder.offer, Offer)
     write_record(folder.relief, offer)
     folder.offer.unlink()
     return f"Accepted: {offer.text}"
 
 
-def make_offer(folder: JobFolder, offer: ReliefFile) -> None:
+def make_offer(folder: JobFolder, offer: Offer) -> None:
     """Keep an offer until it is accepted."""
     write_record(folder.offer, offer)
 
 
-def accepted(folder: JobFolder) -> ReliefFile:
+def accepted(folder: JobFolder) -> Relief:
     """What was accepted so far; nothing changes without it."""
-    return read_record(folder.relief, ReliefFile) if folder.relief.exists() else ReliefFile()
+    return read_record(folder.relief, Offer).relief if folder.relief.exists() else Relief()

@@ -1,16 +1,13 @@
 """Before any work: the base is still the file that the job began with, byte for byte."""
 
-import hashlib
-from pathlib import Path
-
-from converters.errors import Stopped, UserError
-from converters.events import ShouldStop, Stage
+from converters.errors import UserError
+from converters.events import Stage
+from desktop.core.catalog import file_sha256
 from desktop.jobs.spec import BaseFile
 from desktop.jobs.work import Work
 from desktop.ollama_api.errors import ModelNotFound
 
 CHECK = "check the base"
-PIECE_BYTES = 1 << 22
 SHOWN_DIGITS = 12
 
 
@@ -23,7 +20,7 @@ def check_base(work: Work) -> None:
     work.report(Stage(CHECK))
     base = work.job.base
     _check_same_model(work, base)
-    actual = _sha256(base.path, work.should_stop)
+    actual = file_sha256(base.path, work.should_stop)
     if actual != base.sha256:
         raise UserError(
             f"The file of {base.model!r} is damaged.",
@@ -50,13 +47,3 @@ def _check_same_model(work: Work, base: BaseFile) -> None:
             "What the job made so far is kept.",
             "Start a new job on the new model, or bring the earlier one back and resume.",
         )
-
-
-def _sha256(path: Path, should_stop: ShouldStop) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(PIECE_BYTES):
-            if should_stop():
-                raise Stopped
-            digest.update(piece)
-    return digest.hexdigest()

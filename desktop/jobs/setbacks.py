@@ -2,7 +2,7 @@
 
 from converters.errors import UserError
 from converters.events import Checkpoint, Failed
-from desktop.jobs.accept import ReliefFile, make_offer
+from desktop.jobs.accept import Offer, make_offer
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.journal import read_entries
 from finetune.relief import Relief, offer_text
@@ -16,10 +16,7 @@ def offered(folder: JobFolder, error: UserError, now: Relief, offer: Relief | No
     if offer is None:
         return error
     what = offer_text(now, offer).removeprefix(OFFER)
-    make_offer(folder, ReliefFile(
-        split=offer.split, row_tokens=offer.row_tokens, recompute=offer.recompute,
-        text=what[0].upper() + what[1:],
-    ))
+    make_offer(folder, Offer(relief=offer, text=what[0].upper() + what[1:]))
     return UserError(
         error.title, error.detail, f"{error.hint} tunedesk jobs resume {folder.id} --accept"
     )

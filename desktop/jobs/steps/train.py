@@ -15,7 +15,6 @@ from desktop.jobs.setbacks import gpu_failed, offered
 from desktop.jobs.steps.prepare_text import token_rows_of
 from desktop.jobs.work import Work
 from finetune.data.segments import TokenRow
-from finetune.relief import Relief
 from finetune.spec import TrainSpec, resolve
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def train_step(work: Work) -> None:
     work.wait(work.serving.release(work.job.base.model))
     if not (work.folder.checkpoints.exists() or work.folder.relief.exists()):
         _require_room(work, rows)
-    spec = _spec(work)
+    spec = _spec(work, rows)
     work.folder.offer.unlink(missing_ok=True)  # it was accepted, or the person went on without it
     try:
         result = train.run(
@@ -84,22 +83,19 @@ def _folders(work: Work) -> "TrainFolders":
     return TrainFolders(work.folder.adapter, work.folder.checkpoints)
 
 
-def _spec(work: Work) -> TrainSpec:
+def _spec(work: Work, rows: list[TokenRow]) -> TrainSpec:
     from finetune.device import best_device  # torch
 
-    rows = token_rows_of(work, "train")
     lengths = [len(row.ids) for row in rows]
     spec = resolve(
         work.job.tune, work.job.base.path, parameters=parameters_of(work), rows=len(rows),
         epoch_tokens=sum(lengths),
     )
     relief = accepted(work.folder)
+    recompute = relief.recompute or work.job.tune.recompute
     return spec.model_copy(update={
         "device": best_device(), "base_sha256": work.job.base.sha256,
-        "relief": Relief(
-            split=relief.split, row_tokens=relief.row_tokens,
-            recompute=relief.recompute or work.job.tune.recompute,
-        ),
+        "relief": relief.model_copy(update={"recompute": recompute}),
     })
 
 

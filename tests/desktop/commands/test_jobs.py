@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 from converters.events import Failed, Finished, Note, Progress, Stage, Started
 from desktop.cli import build_app
-from desktop.jobs.accept import ReliefFile, accepted, make_offer
+from desktop.jobs.accept import Offer, accepted, make_offer
 from desktop.jobs.journal import Journal
+from finetune.relief import Relief
 from tests.desktop.jobs.job_folders import holder, new_job
 
 LIST_KEYS = {"id", "kind", "status", "step", "steps", "started", "model"}
@@ -124,8 +125,9 @@ def test_delete_never_leaves_the_jobs_folder(call, tmp_path, name):
 def test_f1_an_offer_is_shown_and_accepted_only_when_asked_for(call, tmp_path):
     folder = new_job(tmp_path)
     _tell(folder, Started({}), Failed("Paused: out of memory.", "", ""), Finished("failed"))
-    make_offer(folder, ReliefFile(split=2, text="Half the tokens at once, the same batch."))
+    text = "Half the tokens at once, the same batch."
+    make_offer(folder, Offer(relief=Relief(split=2), text=text))
     assert "Half the tokens at once, the same batch. Accept with: tunedesk jobs resume " in (
         call("show", folder.id).output
     )
-    assert accepted(folder) == ReliefFile()
+    assert accepted(folder) == Relief()

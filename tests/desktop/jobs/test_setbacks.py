@@ -4,7 +4,7 @@ import pytest
 
 from converters.errors import UserError
 from converters.events import Checkpoint, Failed, Finished, Note
-from desktop.jobs.accept import ReliefFile, accept_offer, accepted, offer_text
+from desktop.jobs.accept import accept_offer, accepted, offer_text
 from desktop.jobs.journal import Journal
 from desktop.jobs.setbacks import gpu_failed, offered
 from finetune.relief import Relief
@@ -18,7 +18,7 @@ def test_f1_nothing_changes_before_the_offer_is_accepted(tmp_path):
     folder = new_job(tmp_path)
     error = offered(folder, PAUSED, Relief(), Relief(split=2))
     assert error.hint == f"Accept the offer. tunedesk jobs resume {folder.id} --accept"
-    assert accepted(folder) == ReliefFile()
+    assert accepted(folder) == Relief()
     text = offer_text(folder)
     assert text.startswith("Half as many tokens go through the model at once, in twice as many")
     assert text.endswith(f"Accept with: tunedesk jobs resume {folder.id} --accept")
