@@ -21,6 +21,7 @@ COMMANDS = {
     "import": ("desktop.commands.importing", "import_command"),
     "modelfile": ("desktop.commands.modelfile", "modelfile"),
     "verify": ("desktop.commands.verify", "verify"),
+    "ask": ("desktop.commands.ask", "ask"),
     "chat": ("desktop.commands.chat", "chat"),
     "pull": ("desktop.commands.pull", "pull"),
     "demo": ("desktop.commands.demo", "demo"),
@@ -29,6 +30,10 @@ GROUPS = {
     "jobs": ("desktop.commands.jobs", "list_jobs", {
         "list": "list_jobs", "show": "show", "follow": "follow", "stop": "stop",
         "resume": "resume", "delete": "delete",
+    }),
+    "chats": ("desktop.commands.kept_chats", "list_chats", {
+        "list": "list_chats", "find": "find", "show": "show", "rename": "rename",
+        "delete": "delete", "export": "export",
     }),
     "library": ("desktop.commands.library", "list_library", {
         "add": "add", "list": "list_library", "remove": "remove", "status": "status",

@@ -91,7 +91,7 @@ class Conversations:
         if not rows:
             raise UserError(
                 f"There is no conversation {conversation}.", "It may have been deleted.",
-                "`tunedesk chat --list` shows those that are there.",
+                "`tunedesk chats` shows those that are there.",
             )
         return conversation_of(rows[0])
 

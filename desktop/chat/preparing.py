@@ -79,8 +79,9 @@ class Preparer:
         self, kept: list[tuple[Turn, Turn]], start: int, question: str,
         found: Sequence[Passage] | None, slack: int,
     ) -> Prepared:  # fmt: skip
-        sizes = await self._counter.texts([one.sent + two.sent for one, two in kept])
-        history = [size + self._pair_frame for size in sizes]
+        # What was left out stays out and is not counted again, however long the talk has been.
+        sizes = await self._counter.texts([one.sent + two.sent for one, two in kept[start:]])
+        history = [0] * start + [size + self._pair_frame for size in sizes]
         first, own = start, harmless(question, self._control_texts).text
         while True:
             here = [*self._conversation.passages, *_carried(kept[first:])]

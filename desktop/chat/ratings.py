@@ -53,7 +53,8 @@ def rating_of(conversations: Conversations, answer: int) -> Rating | None:
 def rows(conversations: Conversations) -> Iterator[dict[str, Any]]:
     """`{"messages": [...]}` of each corrected answer, and of each good one that is whole.
 
-    A bad answer without a correction teaches nothing, and neither does half an answer.
+    A bad answer without a correction teaches nothing, and neither does half an answer. Answers
+    before the rated one are context: their weight is 0, so that only the last one is learnt.
     """
     for turn, is_good, correction, context in conversations.read(
         "SELECT turn, is_good, correction, context FROM ratings ORDER BY turn"
@@ -62,7 +63,11 @@ def rows(conversations: Conversations) -> Iterator[dict[str, Any]]:
         wanted = correction or (answer.text if is_good and answer.is_final else "")
         if wanted:
             last = {"role": "assistant", "content": wanted}
-            yield {"messages": [*json.loads(context), last]}
+            yield {"messages": [*map(_as_context, json.loads(context)), last]}
+
+
+def _as_context(message: dict[str, Any]) -> dict[str, Any]:
+    return {**message, "weight": 0} if message["role"] == "assistant" else message
 
 
 def _rating(row: tuple[Any, ...]) -> Rating:

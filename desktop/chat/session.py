@@ -240,7 +240,8 @@ class ChatSession:
             prompt_tokens=last.prompt_tokens if last else 0,
             answer_tokens=last.answer_tokens if last else 0, checked=found.model_dump_json(),
         )
-        is_found = self._search is None or not says_not_found(reader.text)
+        has_documents = self._search is not None or bool(self._here.passages)
+        is_found = not (has_documents and says_not_found(reader.text))
         warning = self._warning(prepared.predicted, last)
         return Ended(kept, found, is_found, prepared.predicted, warning)
 

@@ -1,11 +1,18 @@
-"""`tunedesk chat MODEL --once "text"`: one question, one answer."""
+"""`tunedesk chat MODEL`: a conversation in the terminal, or one question with --once."""
 
+import json
 import sys
+from collections.abc import Awaitable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from converters.durable_files import staged_file
 from converters.errors import UserError
+from desktop.chat.budget import DEFAULT_WINDOW
+from desktop.commands import ask as asking
+from desktop.commands.ask import AllowHost, File, Packs, Think, Window
 from desktop.commands.context import USER_ERROR, Context, Output
 from desktop.ollama_api.errors import StreamCut
 from desktop.serving.choice import choose
@@ -13,14 +20,45 @@ from desktop.serving.choice import choose
 INCOMPLETE = " [incomplete]"
 
 
-async def chat(
+def chat(
     context: Context,
-    model: Annotated[str, typer.Argument(help="A model's name.")],
-    once: Annotated[str, typer.Option(help="The question.")],
-) -> Output:
-    """Ask a model one question."""
-    if not once.strip():
-        raise UserError("The question is empty.", "", 'Write it behind --once, as in --once "Hi".')
+    model: Annotated[str, typer.Argument(help="A model's name.")] = "",
+    once: Annotated[str | None, typer.Option(help="One question; nothing is kept.")] = None,
+    library: Annotated[str, typer.Option(
+        "--library", "-L", metavar="NAME", help="Talk about the documents of this library.")] = "",
+    file: File = "",
+    window: Window = DEFAULT_WINDOW,
+    packs: Packs = True,
+    think: Think = False,
+    allow_host: AllowHost = None,
+    go_on: Annotated[int | None, typer.Option(
+        "--continue", metavar="N", help="Go on with conversation N; `tunedesk chats` lists them.",
+    )] = None,
+    export_rows: Annotated[Path | None, typer.Option(
+        "--export-rows", metavar="FILE",
+        help="Write rated and corrected answers as rows for the next tuning.")] = None,
+) -> Output | Awaitable[Output]:  # fmt: skip
+    """Talk with a model, about your documents if you name a library; `chats` shows what is kept."""
+    if export_rows is not None:
+        return _exported_rows(context, export_rows)
+    if bool(model) == (go_on is not None):
+        raise typer.BadParameter("Name a model, or a conversation with --continue N.")
+    if once is not None:
+        if not once.strip():
+            raise UserError("The question is empty.", "", 'Write it behind --once, as in "Hi".')
+        if go_on is not None:
+            raise typer.BadParameter("--once keeps nothing, so there is nothing to go on with.")
+        if library or file:
+            return asking.ask(context, once, model, library, file, window=window, packs=packs,
+                              think=think, allow_host=allow_host)  # fmt: skip
+        return _once(context, model, once)
+    from desktop.commands.talking import Wanted, talk
+
+    allowed = tuple(allow_host or ())
+    return talk(context, Wanted(model, library, file, window, packs, think, allowed, go_on))
+
+
+async def _once(context: Context, model: str, once: str) -> Output:
     chosen = await choose(context.home, context.host, context.engine)
     try:
         answer = await chosen.serving.answer(model, [{"role": "user", "content": once}], None)
@@ -45,3 +83,20 @@ def _incomplete(context: Context, cut: StreamCut) -> Output:
         print(f"Error: {cut.title}\n{cut.detail}\n{cut.hint}", file=sys.stderr, flush=True)
     value = {**cut.as_json(), "answer": cut.text, "complete": False}
     return Output(value, "", USER_ERROR)
+
+
+def _exported_rows(context: Context, path: Path) -> Output:
+    from desktop.chat.ratings import rows
+    from desktop.commands.kept_chats import opened_chats
+
+    with opened_chats(context) as chats:
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows(chats)]
+    if not lines:
+        raise UserError(
+            "No answer was rated or corrected yet.", "No file was written.",
+            "In a chat, write /good or /correct TEXT after an answer.",
+        )
+    with staged_file(path) as file:
+        file.write("".join(lines).encode())
+    text = f"{len(lines):,} rows written to {path}. Tune on them with: tunedesk tune --data {path}"
+    return Output({"rows": len(lines), "file": str(path)}, text)

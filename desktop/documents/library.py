@@ -132,6 +132,14 @@ class Library:
         except PageDamaged as error:
             raise damaged(self.path, f"{error} of document {document} changed.") from error
 
+    def page_numbers(self, document: int) -> list[int]:
+        """Of the stored pages of a document, in order."""
+        with in_words(self.path):
+            rows = self.connection.execute(
+                "SELECT number FROM pages WHERE document = ? ORDER BY number", (document,)
+            ).fetchall()
+        return [number for (number,) in rows]
+
     def require_sound(self) -> None:
         """Check every page of the file. Raises LibraryDamaged."""
         if not is_sound(self.connection):

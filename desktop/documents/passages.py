@@ -79,6 +79,31 @@ def ask(
     )  # fmt: skip
 
 
+def whole_document(library: Library, file: str = "") -> tuple[str, tuple[Passage, ...]]:
+    """The one document that `file` names, or the only one: its name and all of it, in order.
+
+    () and "" if there are several and none is named; () if not all of its pages are indexed yet.
+    Raises UserError if `file` names none or several, LibraryDamaged.
+    """
+    documents = LibraryDocuments(library, PostingsCache()).all
+    if not file and len(documents) != 1:
+        return "", ()
+    document = documents[_pinned(documents, file) if file else 0]
+    if document.pages < (document.page_count or 0):
+        return document.name, ()
+    pages = (library.page(document.id, number) for number in library.page_numbers(document.id))
+    return document.name, tuple(
+        _cut_out(document, page, span, 0.0, "the whole document")
+        for page in pages for span in _side_by_side(chunk_spans(page.text))
+    )
+
+
+def _side_by_side(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans without what they share with the one before."""
+    ends = [0, *(end for _, end in spans)]
+    return [(max(start, before), end) for (start, end), before in zip(spans, ends, strict=False)]
+
+
 def _pinned(documents: Sequence[Searchable], file: str) -> int:
     """The one document that `file` names: its whole name first, a part of it, a part of a path."""
     wanted = file.casefold()

@@ -1,6 +1,7 @@
 """The built-in engine as the place where models are served, when there is no Ollama."""
 
 from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 from converters.errors import UserError
 from converters.events import ShouldStop
 from converters.gguf.header import Header, read_header
+from desktop.chat.opening import Talker, TalkWish, builtin_talker
 from desktop.core.paths import Home
 from desktop.engine.builtin import BuiltinModel, BuiltinStore, Card
 from desktop.jobs.spec import BaseFile, Engine
@@ -142,6 +144,10 @@ class BuiltinEngine:
             prompt_tokens=answer.prompt_tokens, answer_tokens=len(answer.ids),
             seconds=time.monotonic() - started,
         )
+
+    def talker(self, name: str, wish: TalkWish) -> AbstractAsyncContextManager[Talker]:
+        """See `Serving.talker`."""
+        return builtin_talker(self._store.find(name), wish)
 
     async def stops(self, name: str) -> tuple[str, ...]:
         """See `Serving.stops`."""

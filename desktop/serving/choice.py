@@ -20,10 +20,14 @@ EngineChoice = Literal["auto", "ollama", "builtin"]
 
 @dataclass(frozen=True)
 class Patience:
-    """How long one request waits for a server that is away, and who is told (FAULTS F10)."""
+    """How long one request waits for a server that is away, and who is told (FAULTS F10).
+
+    from_start: also for a server that does not answer the very first time.
+    """
 
     seconds: float = 0.0
     on_outage: OnOutage | None = None
+    from_start: bool = True
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,9 @@ async def connected(host: str | None, patience: Patience) -> tuple[OllamaClient,
 
 
 async def _answering(host: str | None, patience: Patience) -> tuple[OllamaClient, str]:
+    if not patience.from_start:
+        async with OllamaClient(host) as first:
+            await first.version()
     client = OllamaClient(host, Limits(reconnect_s=patience.seconds), patience.on_outage)
     try:
         version = await client.version()

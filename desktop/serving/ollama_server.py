@@ -1,10 +1,12 @@
 """A real Ollama as the place where models are served."""
 
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from converters.errors import UserError
 from converters.events import ShouldStop
+from desktop.chat.opening import Talker, TalkWish, ollama_talker
 from desktop.jobs.spec import BaseFile, Engine
 from desktop.ollama_api import publish
 from desktop.ollama_api.client import OllamaClient
@@ -142,6 +144,10 @@ class OllamaServer:
                 "logprobs": True, "top_logprobs": TOP_LOGPROBS,
             }
         return await self._client.chat(name, messages, **request)
+
+    def talker(self, name: str, wish: TalkWish) -> AbstractAsyncContextManager[Talker]:
+        """See `Serving.talker`."""
+        return ollama_talker(self._client, name, wish)
 
     async def stops(self, name: str) -> tuple[str, ...]:
         """See `Serving.stops`."""

@@ -1,11 +1,13 @@
 """The one interface behind which models are served: by Ollama or by the built-in engine."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from converters.events import ShouldStop
+from desktop.chat.opening import Talker, TalkWish
 from desktop.core.records import Record
 from desktop.jobs.spec import BaseFile, Engine
 from desktop.ollama_api.inherit import Inheritance
@@ -131,6 +133,10 @@ class Serving(Protocol):
 
     async def answer(self, name: str, messages: Chat, max_tokens: int | None) -> ChatAnswer:
         """One answer to a conversation; greedy with log-probabilities where `max_tokens` is set."""
+        ...
+
+    def talker(self, name: str, wish: TalkWish) -> AbstractAsyncContextManager[Talker]:
+        """The model `name`, ready for a conversation; leaving the block lets it go."""
         ...
 
     async def stops(self, name: str) -> tuple[str, ...]:

@@ -33,9 +33,8 @@ Results = dict[str, list[list[Side]]]
 
 def main() -> None:
     """Print the tables."""
-    data = Path(os.environ.get("TUNEDESK_DATA", Path(__file__).parents[3] / "shared" / "data"))
-    if not data.is_dir():
-        print("skipped: the data folder is absent, set TUNEDESK_DATA")
+    data = data_folder()
+    if data is None:
         return
     packs = shipped_packs()
     print(f"SQLite {sqlite3.sqlite_version}, numpy {np.__version__}, "
@@ -52,6 +51,15 @@ def main() -> None:
         _print_set(one, results[one.name], everything)
     _print_gates(results)
     _print_rate(everything)
+
+
+def data_folder() -> Path | None:
+    """The folder of real data sets; None, which is printed, where it is absent."""
+    data = Path(os.environ.get("TUNEDESK_DATA", Path(__file__).parents[3] / "shared" / "data"))
+    if data.is_dir():
+        return data
+    print("skipped: the data folder is absent, set TUNEDESK_DATA")
+    return None
 
 
 def _print_set(one: QuestionSet, places: list[list[Side]], everything: Files) -> None:

@@ -188,16 +188,21 @@ def test_rows_for_tuning_are_corrected_and_good_answers_as_sent(chats: Conversat
     assert [one["content"] for one in made_rows[1]["messages"]] == [
         "Be kind.", "one", "1", "two", "22", "three", "3",
     ]  # fmt: skip
+    # Earlier answers, the bad one among them, are context and are not learnt.
+    assert [one.get("weight", 1) for one in made_rows[1]["messages"]] == [1, 1, 0, 1, 0, 1, 1]
 
 
 def test_the_rows_are_taken_by_the_reader_of_training_data(chats: Conversations, tmp_path: Path):
     from finetune.data.rows import read_rows
 
-    rate(chats, talk(chats, chats.create("m", 64).id, "one", "1").id, is_good=True)
+    made = chats.create("m", 64).id
+    talk(chats, made, "one", "11")
+    rate(chats, talk(chats, made, "two", "2").id, is_good=True)
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows(chats)))
     read = read_rows(path)
     assert (len(read.accepted), len(read.rejected)) == (1, 0)
+    assert [turn.is_learnt for turn in read.accepted[0].messages] == [True, False, True, True]
 
 
 def test_a_second_rating_replaces_the_first_and_a_question_has_none(chats: Conversations):

@@ -1,0 +1,71 @@
+"""A conversation that is begun or taken up again: its record, its documents, its session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from converters.errors import UserError
+from desktop.chat.conversations import Conversations
+from desktop.chat.opening import Talker
+from desktop.chat.prompt import system_text
+from desktop.chat.session import ChatSession
+from desktop.chat.sources import Source, Whole
+from desktop.chat.turns import Conversation
+
+
+@dataclass(frozen=True)
+class Begun:
+    """told: sentences on what the person should know before the first question."""
+
+    session: ChatSession
+    conversation: Conversation
+    told: tuple[str, ...]
+
+
+async def begin(
+    chats: Conversations, talker: Talker, source: Source | None = None, *, title: str = ""
+) -> Begun:
+    """A new conversation. Where its one document fits whole, that stands in every prompt.
+
+    Raises UserError: a pinned document that is not there, an empty library.
+    """
+    engine, counting = talker.engine, talker.counting
+    whole = Whole("")
+    if source is not None:
+        whole = await source.whole(engine.window, counting.counter, counting.control_texts)
+    system = whole.system or (system_text("passages") if source is not None else "")
+    here = chats.create(
+        engine.model, engine.window, system=system, title=title, passages=whole.passages,
+        library=source.place.name if source else "", file=source.file if source else "",
+    )  # fmt: skip
+    told = (whole.why, counting.why)
+    return _begun(chats, talker, here, source, told)
+
+
+async def take_up(
+    chats: Conversations, talker: Talker, here: Conversation, source: Source | None = None
+) -> Begun:
+    """A conversation that was begun before, as its model and documents are now.
+
+    Raises UserError if the model's window became smaller than the conversation's.
+    """
+    if talker.engine.window != here.window:
+        raise UserError(
+            f"Conversation {here.id} cannot go on with {here.model}.",
+            f"It has a window of {here.window:,} tokens; the model now has "
+            f"{talker.engine.window:,} at most.",
+            "Begin a new conversation.",
+        )
+    return _begun(chats, talker, here, source, (talker.counting.why,))
+
+
+def _begun(
+    chats: Conversations, talker: Talker, here: Conversation, source: Source | None,
+    told: Sequence[str],
+) -> Begun:  # fmt: skip
+    has_whole = bool(here.passages)
+    session = ChatSession(
+        chats, here.id, talker.engine, talker.counting.counter,
+        search=source.search if source and not has_whole else None,
+        control_texts=talker.counting.control_texts, only_found=source is not None,
+    )  # fmt: skip
+    return Begun(session, here, tuple(text for text in told if text))

@@ -1,0 +1,202 @@
+"""One answer as a terminal shows it: while it comes, its sources, its place in the window."""
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.status import Status
+
+from converters.errors import UserError
+from desktop.chat.evidence import Citation
+from desktop.chat.news import Ended, News, Piece, Planned, Searched
+
+_QUOTED = 200
+
+
+@dataclass
+class Told:
+    """What one question brought. `ended` is None if it was left before its end.
+
+    text: what was shown of the answer so far.
+    """
+
+    searched: Searched | None = None
+    planned: Planned | None = None
+    ended: Ended | None = None
+    text: str = ""
+
+
+class Screen:
+    """Where an answer is shown. is_quiet: only its end is wanted, as JSON."""
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        self.is_quiet = is_quiet
+        self._console = Console(file=sys.stderr, highlight=False)
+        self._status: Status | None = None
+        self._has_thoughts = self._has_text = False
+
+    async def show(self, news: AsyncGenerator[News], told: Told) -> None:
+        """Show an answer as it comes; `told` has what came, also if this raises."""
+        self._has_thoughts = self._has_text = False
+        self._wait("Searching")
+        try:
+            async with aclosing(news):
+                async for one in news:
+                    self._take(one, told)
+        finally:
+            self._wait("")
+            if self._has_text and not self.is_quiet:
+                print(flush=True)
+
+    def line(self, text: str) -> None:
+        """Something that belongs to the talk, on standard output."""
+        if not self.is_quiet:
+            print(text, flush=True)
+
+    def note(self, text: str) -> None:
+        """A sentence beside the answer, on standard error."""
+        self._console.print(text, style="dim", markup=False, soft_wrap=True)
+
+    def problem(self, error: UserError) -> None:
+        """What went wrong, as every command tells it."""
+        lines = [f"Error: {error.title}", error.detail, error.hint]
+        print("\n".join(line for line in lines if line), file=sys.stderr, flush=True)
+
+    def _take(self, one: News, told: Told) -> None:
+        match one:
+            case Searched():
+                told.searched = one
+                if one.query.why and not self.is_quiet:
+                    self.note(f"Searched for: {one.query.text}  ({one.query.why})")
+            case Planned():
+                told.planned = one
+                for text in one.notes:
+                    self.note(text)
+                self._wait(f"Reading {one.budget.prompt:,} tokens")
+            case Piece():
+                told.text += one.text
+                self._piece(one)
+            case Ended():
+                told.ended = one
+                # An answer that no model wrote comes in no piece.
+                if not self._has_text:
+                    self._piece(Piece(one.answer.text))
+
+    def _piece(self, piece: Piece) -> None:
+        if piece.thinking and not self._has_thoughts:
+            self._has_thoughts = True
+            self._wait("The model is thinking")
+        if piece.text:
+            self._wait("")
+            self._has_text = True
+            if not self.is_quiet:
+                print(piece.text, end="", flush=True)
+
+    def _wait(self, what: str) -> None:
+        """Say what is waited for, at a terminal; "" for nothing."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        if what and self._console.is_terminal and not self.is_quiet:
+            self._status = self._console.status(f"{what} ...")
+            self._status.start()
+
+
+def answer_value(told: Told) -> dict[str, Any]:
+    """The JSON of one answer (DESIGN 7, `ask`)."""
+    planned, ended = told.planned, told.ended
+    if planned is None or ended is None:
+        raise ValueError("the answer did not come to its end")
+    budget, checked = planned.budget, ended.checked
+    return {
+        "answer": ended.answer.text,
+        "citations": [_citation(one) for one in checked.citations],
+        "removed_citations": len(checked.removed),
+        "removed_numbers": list(checked.removed),
+        "passages_sent": len(planned.passages),
+        "passages": [
+            {"n": one.n, "file": one.file, "page": one.page, "text": one.text,
+             "rects": [list(rect) for rect in one.rects]}
+            for one in planned.passages
+        ],
+        "budget": {
+            "window": budget.window, "system": budget.system, "history": budget.history,
+            "passages": budget.passages, "question": budget.question,
+            "answer_room": budget.answer_room,
+            "left_out": budget.pairs_left_out + budget.passages_left_out,
+            "why": left_out(planned), "prompt_tokens": ended.answer.prompt_tokens,
+            "predicted_tokens": ended.predicted, "shared_tokens": planned.shared_tokens,
+            "exact": budget.is_exact,
+        },
+        "found": ended.found, "complete": ended.answer.is_final, "reason": ended.answer.reason,
+    }  # fmt: skip
+
+
+def left_out(planned: Planned) -> list[str]:
+    """What was found or said and not sent, each with its reason; never cut, always named."""
+    budget, lines = planned.budget, []
+    if budget.passages_left_out:
+        lines.append(
+            f"{budget.passages_left_out} passages were found and not sent: beside the answer's "
+            f"{budget.answer_room:,} tokens there was no room for them."
+        )
+    if budget.pairs_left_out:
+        named = ", ".join(f'"{text}"' for text in planned.left_out)
+        lines.append(
+            f"{budget.pairs_left_out} earlier questions with their answers are not sent any more, "
+            f"for want of room: {named}."
+        )
+    return lines
+
+
+def passages_text(planned: Planned) -> str:
+    """Every passage that stands in the prompt, as it was found."""
+    texts = [f"[{one.n}] {one.file}, page {one.page}:\n{one.text}" for one in planned.passages]
+    return "\n\n".join(texts) or "No passage was sent."
+
+
+def notes_text(told: Told) -> str:
+    """Sources, what was taken out, and where the window goes, as lines; "" without an answer."""
+    if told.planned is None or told.ended is None:
+        return ""
+    return "\n".join([*_sources(told.ended), *_budget(told.planned, told.ended)])
+
+
+def _sources(ended: Ended) -> list[str]:
+    checked, lines = ended.checked, list[str]()
+    cited = [one for one in checked.citations if one.how == "cited"]
+    matched = [one for one in checked.citations if one.how == "matched"]
+    if cited:
+        lines += ["", "Sources:", *map(_source, cited)]
+    if matched:
+        lines += ["", "The answer names no source. By its words it fits these passages (matched, "
+                  "not cited):", *map(_source, matched)]  # fmt: skip
+    if checked.removed:
+        numbers = ", ".join(f"[{n}]" for n in checked.removed)
+        lines.append(f"Taken out of the answer, for no such passage was sent: {numbers}.")
+    return lines
+
+
+def _source(one: Citation) -> str:
+    quote = " ".join(one.quote.split())
+    shown = quote if len(quote) <= _QUOTED else quote[:_QUOTED] + " ..."
+    return f'[{one.n}] {one.file}, page {one.page}: "{shown}"'
+
+
+def _budget(planned: Planned, ended: Ended) -> list[str]:
+    lines = ["", f"Sent: {planned.budget}", *left_out(planned)]
+    if planned.shared_tokens:
+        lines.append(f"The first {planned.shared_tokens:,} tokens are those of the prompt before.")
+    if not ended.answer.is_final:
+        lines.append(f"The answer is incomplete: {ended.answer.reason}.")
+    return lines + ([ended.warning] if ended.warning else [])
+
+
+def _citation(one: Citation) -> dict[str, Any]:
+    return {
+        "n": one.n, "file": one.file, "page": one.page, "path": one.path,
+        "rects": [list(rect) for rect in one.rects], "quote": one.quote, "how": one.how,
+    }

@@ -1,0 +1,105 @@
+"""`tunedesk ask "q"`: one question to a library, answered by a model, each citation checked."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from converters.errors import UserError
+from desktop.chat.beginning import begin
+from desktop.chat.budget import DEFAULT_WINDOW
+from desktop.chat.conversations import Conversations
+from desktop.chat.opening import TalkWish
+from desktop.chat.session import STOPPED as STOPPED_BY_PERSON
+from desktop.chat.sources import PASSAGES, Source
+from desktop.commands.answering import Screen, Told, answer_value, notes_text
+from desktop.commands.context import DONE, STOPPED, USER_ERROR, Context, Output
+from desktop.commands.talks import (
+    Waiting,
+    opened_talker,
+    require_allowed,
+    source_of,
+    stopping,
+)
+from desktop.ollama_api.errors import OllamaError
+
+Window = Annotated[int, typer.Option(
+    "--window", min=256, help="Tokens of context, at most the model's own.")]
+Library = Annotated[str, typer.Option(
+    "--library", "-L", metavar="NAME", help="The library; may be left out if there is one.")]
+File = Annotated[str, typer.Option(
+    "--file", help="Only this document, by its name or a part of it.")]
+Packs = Annotated[bool, typer.Option(
+    "--packs/--no-packs", help="Let packs add how a field words things.")]
+AllowHost = Annotated[list[str] | None, typer.Option(
+    "--allow-host", metavar="HOST", help="Documents may go to this machine, from now on.")]
+Think = Annotated[bool, typer.Option(
+    "--think/--no-think", help="Let a model that can think do so before it answers.")]
+
+
+async def ask(
+    context: Context,
+    question: Annotated[str, typer.Argument(help="The question.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="The model that answers.")],
+    library: Library = "",
+    file: File = "",
+    window: Window = DEFAULT_WINDOW,
+    k: Annotated[int, typer.Option("-k", min=1, max=100, help="Passages to look at.")] = PASSAGES,
+    packs: Packs = True,
+    think: Think = False,
+    allow_host: AllowHost = None,
+) -> Output:
+    """Ask your documents; the answer says where each statement stands."""
+    if not question.strip():
+        raise UserError("The question is empty.", "", 'Write it as in: tunedesk ask "What ...?"')
+    source = source_of(context, library, file, packs, k)
+    screen, waiting = Screen(is_quiet=context.as_json), Waiting()
+    async with opened_talker(context, model, TalkWish(window, think), waiting) as talker:
+        require_allowed(context, talker, allow_host or ())
+        # One question leaves no conversation behind; `chat` keeps one.
+        with (
+            tempfile.TemporaryDirectory(prefix="tunedesk-ask-") as folder,
+            Conversations(Path(folder)) as chats,
+        ):
+            begun = await begin(chats, talker, source)
+            for told in begun.told:
+                screen.note(told)
+            answered = Told()
+            try:
+                with stopping(begun.session.stop, waiting):
+                    await screen.show(begun.session.send(question), answered)
+            except OllamaError as error:
+                if not answered.text:
+                    raise
+                return _broken_off(screen, error, answered)
+    return _output(answered, source)
+
+
+def searched_text(source: Source) -> str:
+    """Which documents were looked into, and how much of them is indexed; "" before a search."""
+    answer = source.last
+    if answer is None:
+        return ""
+    names = ", ".join(answer.searched[:8]) or "no document"
+    more = len(answer.searched) - 8
+    said = f"Searched in: {names}" + (f" and {more} more" if more > 0 else "")
+    if answer.pages_indexed < answer.pages:
+        said += f"; {answer.pages_indexed:,} of {answer.pages:,} pages are indexed so far"
+    return f"{said}."
+
+
+def _output(told: Told, source: Source) -> Output:
+    value: dict[str, Any] = answer_value(told)
+    value["searched"] = list(source.last.searched) if source.last else []
+    is_stopped = value["reason"] == STOPPED_BY_PERSON
+    text = "\n".join(part for part in (notes_text(told), searched_text(source)) if part)
+    return Output(value, text, STOPPED if is_stopped else DONE)
+
+
+def _broken_off(screen: Screen, error: OllamaError, told: Told) -> Output:
+    """What came before the answer was cut off: shown, and never taken for the whole."""
+    if not screen.is_quiet:
+        screen.problem(error)
+    value = {**error.as_json(), "answer": told.text, "complete": False}
+    return Output(value, "", USER_ERROR)

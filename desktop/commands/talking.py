@@ -1,0 +1,186 @@
+"""The loop of `tunedesk chat`: a line is a question, a line with a slash does something.
+
+Ctrl-C stops an answer, whose text is kept and marked; at the prompt it says how to leave.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from converters.errors import Stopped, UserError
+from desktop.chat.beginning import Begun, begin, take_up
+from desktop.chat.conversations import Conversations
+from desktop.chat.news import News
+from desktop.chat.opening import TalkWish
+from desktop.chat.sources import PASSAGES, Source
+from desktop.commands.answering import Screen, Told, answer_value, notes_text
+from desktop.commands.ask import searched_text
+from desktop.commands.context import DONE, USER_ERROR, Context, Output
+from desktop.commands.slash_words import Here, act
+from desktop.commands.talks import (
+    Waiting,
+    opened_talker,
+    require_allowed,
+    say_aside,
+    source_of,
+    stopping,
+)
+
+_QUOTES = '"""'
+_LEAVING = ("/bye", "/exit", "/quit")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The options of `tunedesk chat`. go_on: the conversation that goes on, None for a new one."""
+
+    model: str
+    library: str
+    file: str
+    window: int
+    packs: bool
+    think: bool
+    allowed: tuple[str, ...]
+    go_on: int | None
+
+
+def talk(context: Context, wanted: Wanted) -> Output:
+    """Talk until the person leaves; what was said is kept, with --json it is the document."""
+    with tempfile.TemporaryDirectory(prefix="tunedesk-chat-") as nowhere:
+        obstacle = context.home.obstacle
+        if obstacle:
+            say_aside(f"This conversation is not kept: {obstacle}")
+        folder = Path(nowhere) if obstacle else context.home.root
+        with Conversations(folder, say_aside) as chats, asyncio.Runner() as runner:
+            stack, waiting = AsyncExitStack(), Waiting()
+            try:
+                begun, source = runner.run(_opened(stack, context, chats, wanted, waiting))
+                screen = Screen(is_quiet=context.as_json)
+                here = Here(chats, begun.conversation.id, begun.session, screen)
+                return _Loop(runner, here, source, waiting).run(begun, is_kept=not obstacle)
+            finally:
+                runner.run(stack.aclose())
+
+
+async def _opened(
+    stack: AsyncExitStack, context: Context, chats: Conversations, wanted: Wanted,
+    waiting: Waiting,
+) -> tuple[Begun, Source | None]:  # fmt: skip
+    here = chats.get(wanted.go_on) if wanted.go_on is not None else None
+    library, file = (here.library, here.file) if here else (wanted.library, wanted.file)
+    source = None
+    if library or file:
+        source = source_of(context, library, file, wanted.packs, PASSAGES)
+    model, window = (here.model, here.window) if here else (wanted.model, wanted.window)
+    talker = await stack.enter_async_context(
+        opened_talker(context, model, TalkWish(window, wanted.think), waiting)
+    )
+    if source is not None:
+        require_allowed(context, talker, wanted.allowed)
+    if here is not None:
+        return await take_up(chats, talker, here, source), source
+    return await begin(chats, talker, source), source
+
+
+class _Loop:
+    """The talk at the terminal, or in a pipe, one line after the other."""
+
+    def __init__(
+        self, runner: asyncio.Runner, here: Here, source: Source | None, waiting: Waiting
+    ) -> None:
+        self._runner = runner
+        self._here = here
+        self._source = source
+        self._waiting = waiting
+        self._is_person = sys.stdin.isatty()
+        self._answers: list[dict[str, Any]] = []
+        self._code = DONE
+
+    def run(self, begun: Begun, *, is_kept: bool) -> Output:
+        """Read lines until the end. A conversation without a question leaves nothing behind."""
+        self._greet(begun)
+        while (line := self._read()) is not None and line.strip() not in _LEAVING:
+            if line.strip():
+                self._do(line)
+        number = self._here.conversation
+        value = {"conversation": number, "turns": self._answers}
+        if not self._here.turns("user"):
+            self._here.chats.delete(number)
+            return Output(value, "", self._code)
+        text = f"Conversation {number} is kept. Go on: tunedesk chat --continue {number}"
+        return Output(value, text if is_kept and self._is_person else "", self._code)
+
+    def _greet(self, begun: Begun) -> None:
+        here, note = begun.conversation, self._here.screen.note
+        if self._is_person:
+            import readline  # noqa: F401 - the arrow keys of `input`
+
+            about = f", about {here.library}" if here.library else ""
+            note(
+                f"Conversation {here.id} with {here.model}{about}; {here.window:,} tokens of "
+                "context. /help shows what else can be done."
+            )
+        for told in begun.told:
+            note(told)
+
+    def _read(self) -> str | None:
+        """The next line, several of them between triple quotes; None at the end."""
+        line = self._line("> ")
+        if line is None or not line.lstrip().startswith(_QUOTES):
+            return line
+        text = line.lstrip().removeprefix(_QUOTES)
+        while _QUOTES not in text:
+            more = self._line("... ")
+            if more is None:
+                break
+            text += f"\n{more}"
+        return text.partition(_QUOTES)[0]
+
+    def _line(self, prompt: str) -> str | None:
+        while True:
+            try:
+                if self._is_person:
+                    return input(prompt)
+                line = sys.stdin.readline()
+                return line.rstrip("\n") if line else None
+            except EOFError:
+                print(file=sys.stderr)
+                return None
+            except KeyboardInterrupt:
+                if not self._is_person:
+                    raise
+                print("\nCtrl-D or /bye leaves the conversation.", file=sys.stderr)
+
+    def _do(self, line: str) -> None:
+        word, _, rest = line.strip().partition(" ")
+        try:
+            if line.startswith("/"):
+                news = act(self._here, word, rest.strip())
+            else:
+                news = self._here.session.send(line)
+            if news is not None:
+                self._answer(news)
+        except Stopped:
+            self._here.screen.note("Stopped.")
+        except UserError as error:
+            self._code = USER_ERROR
+            self._here.screen.problem(error)
+
+    def _answer(self, news: AsyncGenerator[News]) -> None:
+        screen, told = self._here.screen, Told()
+        self._here.last = told
+        self._runner.run(self._shown(news, told))
+        asked = told.planned.question.text if told.planned else ""
+        self._answers.append({"question": asked, **answer_value(told)})
+        screen.line(notes_text(told))
+        if self._source is not None and (where := searched_text(self._source)):
+            screen.note(where)
+
+    async def _shown(self, news: AsyncGenerator[News], told: Told) -> None:
+        with stopping(self._here.session.stop, self._waiting):
+            await self._here.screen.show(news, told)

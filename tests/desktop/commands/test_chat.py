@@ -1,0 +1,198 @@
+"""`tunedesk chat` and `tunedesk chats`: a conversation line by line, and what is kept of it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.desktop.commands.test_ask import MODEL, answers, call, home, scripted
+from tests.servers.scripted_ollama import Reply, ScriptedOllama, chat_line
+
+__all__ = ["home", "scripted"]  # fixtures
+
+
+def talk(server: ScriptedOllama, folder: Path, text: str, *words: str):
+    return call(folder, "chat", *words, "--ollama", server.url, stdin=text)
+
+
+def test_a_conversation_keeps_its_history_and_can_go_on(scripted: ScriptedOllama, home: Path):
+    answers(scripted, "Hello Ann.")
+    answers(scripted, "You are Ann.")
+    run = talk(scripted, home, "I am Ann.\nWho am I?\n", "m")
+    assert run.exit_code == 0, run.output
+    assert "Hello Ann." in run.stdout
+    assert "You are Ann." in run.stdout
+    second = scripted.seen("POST", "/api/chat")[-1].json["messages"]
+    assert [one["content"] for one in second] == ["I am Ann.", "Hello Ann.", "Who am I?"]
+    (kept,) = json.loads(call(home, "chats", "--json").stdout)
+    assert (kept["title"], kept["questions"], kept["model"]) == ("I am Ann.", 2, "m")
+    answers(scripted, "Good bye.")
+    run = talk(scripted, home, "Bye!\n", "--continue", str(kept["conversation"]), "--json")
+    value = json.loads(run.stdout)
+    assert value["conversation"] == kept["conversation"]
+    assert [one["answer"] for one in value["turns"]] == ["Good bye."]
+    third = scripted.seen("POST", "/api/chat")[-1].json["messages"]
+    assert [one["content"] for one in third[:4]] == [
+        "I am Ann.", "Hello Ann.", "Who am I?", "You are Ann.",
+    ]  # fmt: skip
+
+
+def test_a_follow_up_is_understood_and_earlier_turns_stay_as_they_were_sent(
+    scripted: ScriptedOllama, home: Path
+):
+    answers(scripted, "It was 12.5 million francs [1].")
+    answers(scripted, "What was the staff of Acme in 2020?")  # the follow-up, completed
+    answers(scripted, "340 people [2].")
+    lines = "How large was the interest expense of Acme in 2020?\nAnd its staff?\n"
+    run = talk(scripted, home, lines, "m", "--library", "papers", "--json")
+    first, second = json.loads(run.stdout)["turns"]
+    assert second["citations"][0]["page"] == 3
+    assert second["budget"]["history"] > 0
+    assert second["budget"]["shared_tokens"] > 0
+    requests = [r.json["messages"] for r in scripted.seen("POST", "/api/chat")]
+    assert requests[2][: len(requests[0])] == requests[0]
+    assert {r.json["options"]["num_ctx"] for r in scripted.seen("POST", "/api/chat")} == {8192}
+    assert "Searched for: What was the staff of Acme in 2020?" in talk_text(scripted, home)
+    assert first["found"]
+
+
+def talk_text(server: ScriptedOllama, folder: Path) -> str:
+    """The second half of the talk before as a person reads it."""
+    answers(server, "12.5 million [1].")
+    answers(server, "What was the staff of Acme in 2020?")
+    answers(server, "340 people [2].")
+    lines = "How large was the interest expense of Acme in 2020?\nAnd its staff?\n"
+    return talk(server, folder, lines, "m", "--library", "papers").output
+
+
+def test_words_with_a_slash_answer_again_edit_rate_and_correct(
+    scripted: ScriptedOllama, home: Path
+):
+    for text in ("One.", "Uno.", "Two."):
+        answers(scripted, text)
+    lines = 'Say one\n/again\n/good\n/edit Say two\n/correct Deux.\n/title Numbers\n/wrong\n/help\n'
+    run = talk(scripted, home, lines, "m")
+    assert [text for text in ("One.", "Uno.", "Two.") if text in run.stdout] == [
+        "One.", "Uno.", "Two.",
+    ]  # fmt: skip
+    assert "Error: /wrong is not known." in run.stderr
+    assert "/correct TEXT" in run.stdout
+    assert run.exit_code == 1  # a script must see that a line was not understood
+    rows = home.parent / "rows.jsonl"
+    written = call(home, "chat", "--export-rows", str(rows), "--json")
+    assert json.loads(written.stdout)["rows"] == 2
+    made = [json.loads(line)["messages"] for line in rows.read_text().splitlines()]
+    assert [[turn["content"] for turn in row] for row in made] == [
+        ["Say one", "Uno."], ["Say two", "Deux."],
+    ]  # fmt: skip
+    assert json.loads(call(home, "chats", "--json").stdout)[0]["title"] == "Numbers"
+
+
+def test_several_lines_between_quotes_are_one_question(scripted: ScriptedOllama, home: Path):
+    answers(scripted, "Yes.")
+    talk(scripted, home, '"""First line\nsecond line"""\n', "m")
+    (asked,) = scripted.seen("POST", "/api/chat")[-1].json["messages"]
+    assert asked["content"] == "First line\nsecond line"
+
+
+def test_kept_conversations_are_found_shown_renamed_exported_and_deleted(
+    scripted: ScriptedOllama, home: Path
+):
+    answers(scripted, "It was 12.5 million [1].")
+    talk(scripted, home, "Interest expense in 2020?\n", "m", "--library", "papers")
+    assert "1  Interest expense in 2020?" in call(home, "chats", "find", "12.5").stdout
+    shown = call(home, "chats", "show", "1").stdout
+    assert shown.startswith("# Interest expense in 2020?")
+    assert "- [1] acme.pdf, page 2" in shown
+    assert 'called "Acme"' in call(home, "chats", "rename", "1", "Acme").stdout
+    for name, begins in (("a.md", "# Acme"), ("a.jsonl", '{"conversation": 1')):
+        path = home.parent / name
+        call(home, "chats", "export", "1", "-o", str(path))
+        assert path.read_text().startswith(begins)
+    gone = call(home, "chats", "delete", "1")
+    assert gone.stdout.startswith('Deleted conversation 1, "Acme" (m, 1 question, ')
+    missing = call(home, "chats", "show", "1", "--json")
+    assert json.loads(missing.stdout)["error"]["hint"].startswith("`tunedesk chats` shows")
+
+
+def test_an_answer_that_breaks_off_is_kept_and_the_talk_goes_on(
+    scripted: ScriptedOllama, home: Path
+):
+    scripted.script("POST", "/api/chat", Reply((chat_line("Half"),), then="reset"))
+    answers(scripted, "Whole.")
+    run = talk(scripted, home, "Tell me\nAgain please\n", "m")
+    assert (run.exit_code, "Half" in run.stdout, "Whole." in run.stdout) == (1, True, True)
+    assert "Error: Ollama's answer was cut off." in run.stderr
+    shown = call(home, "chats", "show", "1").stdout
+    assert "## m (incomplete: Ollama's answer was cut off.)" in shown
+
+
+def test_a_talk_without_a_question_leaves_nothing(scripted: ScriptedOllama, home: Path):
+    assert talk(scripted, home, "", "m").exit_code == 0
+    assert json.loads(call(home, "chats", "--json").stdout) == []
+
+
+def test_f30_in_a_home_that_cannot_be_written_one_talks_and_is_told(
+    scripted: ScriptedOllama, tmp_path: Path
+):
+    answers(scripted, "Hello.")
+    run = talk(scripted, tmp_path / "file", "Hi\n", "m")
+    assert run.exit_code == 0
+    (tmp_path / "no").write_text("no folder")
+    answers(scripted, "Hello.")
+    run = talk(scripted, tmp_path / "no", "Hi\n", "m")
+    assert (run.exit_code, "Hello." in run.stdout) == (0, True)
+    assert "This conversation is not kept: " in run.stderr
+
+
+def test_control_c_stops_the_answer_keeps_it_and_the_talk_goes_on(
+    scripted: ScriptedOllama, tmp_path: Path
+):
+    """In a real terminal: the first Ctrl-C stops, /bye leaves."""
+    scripted.models["m:latest"] = MODEL
+    slow = Reply(tuple(chat_line(f"word{n} ") for n in range(200)), pause_s=0.05)
+    scripted.script("POST", "/api/chat", slow)
+    terminal, theirs = pty.openpty()
+    home = tmp_path / "home"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "desktop", "chat", "m", "--ollama", scripted.url,
+         "--home", str(home)],
+        stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True,
+        env=os.environ | {"TERM": "dumb"},
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        seen = _read_until(terminal, "> ")
+        os.write(terminal, b"Tell me a story\n")
+        seen += _read_until(terminal, "word3 ")
+        stopped_at = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        seen += _read_until(terminal, "> ")
+        assert time.monotonic() - stopped_at < 1.5
+        assert "The answer is incomplete: stopped." in seen
+        os.write(terminal, b"/bye\n")
+        seen += _read_until(terminal, "--continue 1")
+        assert process.wait(timeout=10) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+    shown = call(home, "chats", "show", "1").stdout
+    assert "## m (incomplete: stopped)" in shown
+    assert "word3" in shown
+
+
+def _read_until(terminal: int, wanted: str, limit_s: float = 20) -> str:
+    seen, deadline = "", time.monotonic() + limit_s
+    os.set_blocking(terminal, False)
+    while wanted not in seen:
+        assert time.monotonic() < deadline, f"{wanted!r} did not come, only {seen!r}"
+        try:
+            seen += os.read(terminal, 4096).decode(errors="replace")
+        except BlockingIOError:
+            time.sleep(0.02)
+    return seen
