@@ -103,8 +103,11 @@ def require_trainable(train: TokenRows, held_out: TokenRows, max_tokens: int) ->
 
 
 def answers_of(rows: Sequence[Row]) -> list[str]:
-    """The assistant's texts of all rows."""
-    return [turn.content for row in rows for turn in row.messages if turn.role == "assistant"]
+    """The assistant's texts of all rows, those with the weight 0 aside."""
+    return [
+        turn.content for row in rows for turn in row.messages
+        if turn.role == "assistant" and turn.is_learnt
+    ]
 
 
 def task_of(spec: TuneSpec, rows: Sequence[Row]) -> Task:

@@ -1,7 +1,7 @@
 """Rows of conversations -> segments of text, exactly as the server will render them (DESIGN 4.1).
 
-Each assistant turn is one training row: the render of everything before it is context, the answer
-and the end of turn are learnt. Knows no server: the render function is handed in.
+Each assistant turn that is to be learnt is one training row: the render of everything before it is
+context, the answer and the end of turn are learnt. Knows no server: the render function is given.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -101,7 +101,7 @@ def _turns(
 ) -> Iterator[RenderedRow]:
     chat = row.chat()
     for at, turn in enumerate(chat):
-        if turn["role"] != "assistant":
+        if turn["role"] != "assistant" or not row.messages[at].is_learnt:
             continue
         segments = [(render(chat[:at]), False), (turn["content"], True), (end, True)]
         yield RenderedRow(

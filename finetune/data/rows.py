@@ -32,10 +32,11 @@ class ColumnMap:
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation. is_learnt: of an answer, False for a "weight" of 0."""
 
     role: Role
     content: str
+    is_learnt: bool = True
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,8 @@ def _conversation(value: Any) -> tuple[Message, ...]:
         expected = "user" if expected == "assistant" else "assistant"
     if turns[-1].role != "assistant":
         raise _BadRow("the last message is not the assistant's, so there is no answer to learn")
+    if not any(turn.role == "assistant" and turn.is_learnt for turn in turns):
+        raise _BadRow("every answer has the weight 0, so there is none to learn")
     return turns
 
 
@@ -253,7 +256,15 @@ def _message(value: Any, where: str) -> Message:
         raise _BadRow(f"{where} has the role {_short(role)}; known are system, user, assistant")
     if value.get("tool_calls") or value.get("images"):
         raise _BadRow(f"{where} has tool calls or images, which cannot be trained yet")
-    return Message(role, _text(value.get("content"), f"the content of {where}"))
+    content = _text(value.get("content"), f"the content of {where}")
+    return Message(role, content, _is_learnt(value.get("weight", 1), where))
+
+
+def _is_learnt(weight: Any, where: str) -> bool:
+    """The "weight" of a message, as chat data of other tools has it: 0 for context only."""
+    if isinstance(weight, bool) or weight not in (0, 1):
+        raise _BadRow(f"the weight of {where} is {_short(weight)}; it may be 0 or 1")
+    return weight == 1
 
 
 def _text(value: Any, where: str) -> str:

@@ -35,6 +35,14 @@ def test_every_assistant_turn_is_a_row_that_sees_the_turns_before_it():
     assert second.context.startswith(first.context + "b<|im_end|>\n")
 
 
+def test_an_answer_with_the_weight_0_is_context_and_no_row():
+    row = _row("a", "b", "c", "d")
+    turns = [Message(turn.role, turn.content, turn.content != "b") for turn in row.messages]
+    (only,) = _rendered(Row(1, tuple(turns), "hash 1"))
+    assert only.segments[1:] == [("d", True), ("<|im_end|>", True)]
+    assert "assistant\nb<|im_end|>" in only.context
+
+
 def test_asked_to_stop_rendering_ends_at_once():
     with pytest.raises(Stopped):
         _rendered(_row("a", "b"), stop=lambda: True)

@@ -62,6 +62,16 @@ def messages(*turns: tuple[str, str]) -> str:
             "both `messages` and a prompt are given: it is not clear which to learn",
         ),
         ('{"prompt": "a\x00", "completion": "b"}', "a NUL character stands at column 14"),
+        (
+            '{"messages": [{"role": "user", "content": "a"}, '
+            '{"role": "assistant", "content": "b", "weight": 0}]}',
+            "every answer has the weight 0, so there is none to learn",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": "a"}, '
+            '{"role": "assistant", "content": "b", "weight": 0.5}]}',
+            "the weight of message 2 is 0.5; it may be 0 or 1",
+        ),
     ],
 )  # fmt: skip
 def test_f21_a_bad_line_is_rejected_with_its_reason(
