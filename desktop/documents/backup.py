@@ -6,8 +6,6 @@ Nothing is ever deleted here: a damaged file is moved aside under a name that is
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from converters.errors import UserError
 from desktop.core.sqlite_file import copy_back, is_good, keep_backup, move_aside
 from desktop.documents.database import LibraryDamaged
@@ -24,6 +22,8 @@ def restore(folder: Path, damage: LibraryDamaged) -> str:
     Returns what was done, for the person. Raises UserError without a good copy, or while another
     program writes to the library.
     """
+    from filelock import FileLock, Timeout  # only damage needs it, and it loads asyncio
+
     try:
         with FileLock(folder / LOCK).acquire(timeout=_LOCK_S):
             return put_back(folder, damage)

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
-
 from converters.documents.page import Page
 from converters.errors import UserError
 from desktop.documents import stored_page
@@ -168,6 +166,8 @@ class Library:
 
 def _bring_up_to_date(folder: Path, migrations: Sequence[str]) -> None:
     """What a reader does with an older file; the ingest lock keeps two of them apart."""
+    from filelock import FileLock, Timeout  # only an old library needs it, and it loads asyncio
+
     try:
         with (
             FileLock(folder / LOCK).acquire(timeout=MIGRATION_S),

@@ -6,7 +6,6 @@ from pathlib import Path
 from converters.errors import UserError
 from desktop.core.records import Record, read_record, write_record
 from desktop.documents.backup import DATABASE
-from desktop.jobs.folder import slug
 
 LABEL = "library.json"
 _MOST_ALIKE = 100
@@ -61,6 +60,8 @@ def find_library(shelf: Path, name: str = "") -> Place:
 
 def place_for(shelf: Path, name: str) -> Place:
     """The library of that name, made if there is none. Raises UserError for an unusable name."""
+    from desktop.jobs.folder import slug
+
     if not name.strip() or not name.isprintable() or len(name) > 200:
         raise UserError(
             "This cannot be the name of a library.",

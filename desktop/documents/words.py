@@ -5,12 +5,16 @@ stripping", 1980, as in the package snowballstemmer.
 """
 
 import re
+import sys
 import unicodedata
-
-import snowballstemmer
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 
 WORD = re.compile(r"[^\W_]+")
 _CACHE_LIMIT = 400_000
+_ALONE = "snowballstemmer_porter_alone"
 
 
 class _Stems(dict[str, str]):
@@ -18,7 +22,7 @@ class _Stems(dict[str, str]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._stem_word = snowballstemmer.stemmer("porter").stemWord
+        self._stem_word = _porter()
 
     def __missing__(self, word: str) -> str:
         if len(self) >= _CACHE_LIMIT:
@@ -29,6 +33,20 @@ class _Stems(dict[str, str]):
             lower = unicodedata.normalize("NFKC", lower)
         self[word] = stemmed = self._stem_word(lower)
         return stemmed
+
+
+def _porter() -> Callable[[str], str]:
+    """The package's stemmer of that name without those of its 37 other languages.
+
+    Importing the package loads them all: a fifth of the time that a search takes to start.
+    """
+    found = find_spec("snowballstemmer")
+    if found is None or found.submodule_search_locations is None:
+        raise ModuleNotFoundError("snowballstemmer", name="snowballstemmer")
+    package = ModuleType(_ALONE)
+    package.__path__ = found.submodule_search_locations
+    sys.modules[_ALONE] = package
+    return import_module(f"{_ALONE}.porter_stemmer").PorterStemmer().stemWord
 
 
 _STEMS = _Stems()
