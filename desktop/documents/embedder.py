@@ -44,8 +44,16 @@ class Prefixes:
 
 def prefixes_of(model: str) -> Prefixes:
     """Of an Ollama name such as "library/nomic-embed-text:v1.5"; none for an unknown model."""
-    base = model.rsplit("/", 1)[-1].split(":", 1)[0].lower()
-    return _known().get(base, Prefixes())
+    return _known().get(_base(model), Prefixes())
+
+
+def is_known(model: str) -> bool:
+    """Whether a model of that Ollama name is known to embed: older servers do not say."""
+    return _base(model) in _known()
+
+
+def _base(model: str) -> str:
+    return model.rsplit("/", 1)[-1].split(":", 1)[0].lower()
 
 
 @cache

@@ -11,26 +11,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converters.errors import Stopped
-from desktop.documents.embedder import Prefixes, Vectors, prefixes_of
+from desktop.documents.embedder import Prefixes, Vectors, is_known, prefixes_of
 from desktop.ollama_api.errors import ModelNotFound, OllamaUnreadable
-from desktop.ollama_api.replies import read_tag
+from desktop.ollama_api.replies import Tag, read_tag
 from desktop.ollama_api.transport import Transport
 
 BATCH_TEXTS = 32
 ShouldStop = Callable[[], bool]
 
 
+async def held_models(transport: Transport) -> list[Tag]:
+    """All models of the server. Raises what `Transport` raises."""
+    answer = await transport.exchange("GET", "/api/tags")
+    return [read_tag(entry) for entry in answer.get("models") or ()]
+
+
+def tag_of(held: Sequence[Tag], model: str) -> Tag:
+    """The model that a person means by a name with or without its tag. Raises ModelNotFound."""
+    full = model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
+    for tag in held:
+        if tag.name in (model, full):
+            return tag
+    raise ModelNotFound(model)
+
+
+def embedding_models(held: Sequence[Tag]) -> list[Tag]:
+    """Those that are made to embed, the quickest (smallest) first."""
+    found = [tag for tag in held if "embedding" in tag.capabilities or is_known(tag.name)]
+    return sorted(found, key=lambda tag: (tag.n_bytes, tag.name))
+
+
 class OllamaEmbedder:
-    """One embedding model of one server; made by `open`."""
+    """One embedding model of one server, as the server lists it; or made by `open`."""
 
     def __init__(
-        self, transport: Transport, model: str, digest: str, should_stop: ShouldStop
-    ) -> None:
+        self, transport: Transport, model: str, digest: str,
+        should_stop: ShouldStop = lambda: False,
+    ) -> None:  # fmt: skip
         self.model = model
         self._transport = transport
         self._digest = digest
         self._prefixes: Prefixes = prefixes_of(model)
         self._should_stop = should_stop
+        self._dimension = 0
 
     @classmethod
     async def open(
@@ -40,12 +63,8 @@ class OllamaEmbedder:
 
         should_stop: asked before each batch; `Stopped` ends the work there.
         """
-        answer = await transport.exchange("GET", "/api/tags")
-        full = model if ":" in model.rsplit("/", 1)[-1] else f"{model}:latest"
-        for tag in map(read_tag, answer.get("models") or ()):
-            if tag.name in (model, full):
-                return cls(transport, tag.name, tag.digest, should_stop)
-        raise ModelNotFound(model)
+        tag = tag_of(await held_models(transport), model)
+        return cls(transport, tag.name, tag.digest, should_stop)
 
     @property
     def digest(self) -> str:
@@ -66,8 +85,6 @@ class OllamaEmbedder:
             if self._should_stop():
                 raise Stopped
             batches.append(await self._batch(texts[start : start + BATCH_TEXTS]))
-        if len({batch.shape[1] for batch in batches}) > 1:
-            raise OllamaUnreadable(self._transport.url, "vectors of different lengths.")
         return np.concatenate(batches) if batches else np.empty((0, 0), np.float32)
 
     async def _batch(self, texts: list[str]) -> Vectors:
@@ -91,5 +108,8 @@ class OllamaEmbedder:
             vectors = np.empty(0)
         if vectors.ndim != 2 or not vectors.size or not np.isfinite(vectors).all():
             raise OllamaUnreadable(self._transport.url, "vectors that are none.")
+        if self._dimension not in (0, vectors.shape[1]):
+            raise OllamaUnreadable(self._transport.url, "vectors of different lengths.")
+        self._dimension = vectors.shape[1]
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -15,7 +15,7 @@ from desktop.documents.letters import odd_words
 from desktop.documents.library import Library
 from desktop.documents.lookup import LibraryDocuments, PostingsCache, Searchable
 from desktop.documents.packs import Pack
-from desktop.documents.search import Hit, rank_collection, rank_document
+from desktop.documents.search import Hit, Ranked, rank_collection, rank_document
 from desktop.documents.why import By, Why
 
 _LISTED = 10
@@ -43,13 +43,25 @@ class Passage:
 class Answer:
     """passages: best first. searched: names of the documents that were looked into, best first.
 
-    pages_indexed of pages: less while documents are being read.
+    pages_indexed of pages: less while documents are being read. Of `meaning.ask_with_meaning`
+    words_alone says why meaning was not looked at, not_kept why its new vectors are not stored.
     """
 
     passages: tuple[Passage, ...]
     searched: tuple[str, ...]
     pages_indexed: int
     pages: int
+    words_alone: str = ""
+    not_kept: str = ""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Pages ranked by words. documents: those that were ranked, numbered as in `ranked`."""
+
+    ranked: Ranked
+    documents: tuple[Searchable, ...]
+    store: LibraryDocuments
 
 
 def ask(
@@ -60,22 +72,33 @@ def ask(
 
     Raises UserError if `file` names none or several, LibraryDamaged.
     """
-    documents = LibraryDocuments(library, cache or PostingsCache())
-    if file:
-        pinned = _pinned(documents.all, file)
-        ranked = rank_document(question, documents.postings(pinned), packs)
-        found, numbers = ranked.found(k), [pinned]
-    else:
-        found = rank_collection(question, documents, packs).found(k)
-        numbers = list(range(len(documents.all)))
-    passages = [_passage(library, documents.all[numbers[hit.document]], hit) for hit in found.hits]
-    looked_into = [documents.all[numbers[at]] for at in found.searched]
+    return answer_of(library, look(library, question, packs, file, cache), question, k)
+
+
+def look(
+    library: Library, question: str, packs: Sequence[Pack] = (), file: str = "",
+    cache: PostingsCache | None = None,
+) -> Looked:
+    """The first half of `ask`: the pages ranked by words."""
+    store = LibraryDocuments(library, cache or PostingsCache())
+    if not file:
+        return Looked(rank_collection(question, store, packs), tuple(store.all), store)
+    pinned = _pinned(store.all, file)
+    ranked = rank_document(question, store.postings(pinned), packs)
+    return Looked(ranked, (store.all[pinned],), store)
+
+
+def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> Answer:
+    """The second half: the best passages of the ranking, cut out of their pages."""
+    documents, everything = looked.documents, looked.store.all
+    found = looked.ranked.found(k)
+    passages = [_passage(library, documents[hit.document], hit) for hit in found.hits]
     if not passages:
-        passages = _by_letters(library, documents, question, k, numbers)
+        passages = _by_letters(library, looked, question, k)
     return Answer(
-        tuple(passages), tuple(document.name for document in looked_into),
-        sum(document.pages for document in documents.all),
-        sum(max(document.pages, document.page_count or 0) for document in documents.all),
+        tuple(passages), tuple(documents[at].name for at in found.searched),
+        sum(document.pages for document in everything),
+        sum(max(document.pages, document.page_count or 0) for document in everything),
     )  # fmt: skip
 
 
@@ -163,14 +186,12 @@ def _rounded(rectangle: Rectangle) -> Rectangle:
     return round(x0, 1), round(y0, 1), round(x1, 1), round(y1, 1)
 
 
-def _by_letters(
-    library: Library, documents: LibraryDocuments, question: str, k: int, numbers: Sequence[int]
-) -> list[Passage]:
+def _by_letters(library: Library, looked: Looked, question: str, k: int) -> list[Passage]:
     """Where no word is found: pages with the question's codes, or its words without spaces."""
-    inside = {documents.all[number].id: documents.all[number] for number in numbers}
+    inside = {document.id: document for document in looked.documents}
     wanted = [word.casefold() for word in odd_words(question)]
     found: list[Passage] = []
-    for place, (number, document) in enumerate(documents.by_letters(question, 20 * k)):
+    for place, (number, document) in enumerate(looked.store.by_letters(question, 20 * k)):
         if document in inside and len(found) < k:
             page = library.page(document, number)
             span = _best_span(page.text, wanted)

@@ -18,6 +18,7 @@ from desktop.documents.search import Ranked
 from desktop.documents.why import By
 
 CANDIDATE_CHUNKS = 40
+KEPT_TOGETHER = 16  # chunks: what is cut off loses at most so many vectors
 Half = NDArray[np.float16]
 MEANING_SHARE, LOWEST, HIGHEST = 0.6, -1.5, 3.0
 
@@ -121,9 +122,10 @@ async def _vectors(
     stored = passages.vectors(embedder.digest, wanted)
     known = {each: vector for each, vector in stored.items() if len(vector) == dimension}
     missing = [each for each in wanted if each not in known]
-    if missing:
-        made = await embedder.passages(passages.texts(missing))
-        new = dict(zip(missing, made.astype(np.float16), strict=True))
+    for start in range(0, len(missing), KEPT_TOGETHER):
+        together = missing[start : start + KEPT_TOGETHER]
+        made = await embedder.passages(passages.texts(together))
+        new = dict(zip(together, made.astype(np.float16), strict=True))
         passages.store(embedder.digest, new)
         known |= new
     return known

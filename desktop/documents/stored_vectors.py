@@ -9,6 +9,7 @@ from contextlib import closing
 
 import numpy as np
 
+from converters.errors import UserError
 from desktop.documents.chunker import join_lines
 from desktop.documents.database import connect, in_words, transaction
 from desktop.documents.library import Library
@@ -22,11 +23,15 @@ _CHUNK = (
 
 
 class StoredVectors:
-    """Of an open library; documents: as the search that is asked numbers them."""
+    """Of an open library; documents: as the search that is asked numbers them.
+
+    not_kept: why new vectors could not be kept, "" if they could; search goes on without.
+    """
 
     def __init__(self, library: Library, documents: Sequence[Searchable]) -> None:
         self._library = library
         self._documents = documents
+        self.not_kept = ""
 
     def texts(self, passages: Sequence[Passage]) -> list[str]:
         """The joined text of each passage. Raises LibraryDamaged."""
@@ -51,7 +56,18 @@ class StoredVectors:
         return found
 
     def store(self, digest: str, vectors: Mapping[Passage, Half]) -> None:
-        """Keep vectors; those of chunks that are gone meanwhile are passed over."""
+        """Keep vectors; those of chunks that are gone meanwhile are passed over.
+
+        What keeps the library from being written is told once (`not_kept`), not waited for again.
+        """
+        if self.not_kept:
+            return
+        try:
+            self._insert(digest, vectors)
+        except (UserError, OSError) as error:
+            self.not_kept = str(error)
+
+    def _insert(self, digest: str, vectors: Mapping[Passage, Half]) -> None:
         path = self._library.path
         with in_words(path), closing(connect(path, may_write=True)) as base, transaction(base):
             base.executemany(
