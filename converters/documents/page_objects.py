@@ -4,17 +4,16 @@ Objects are addresses of PDFium's; they are valid while their page is open.
 """
 
 import ctypes
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from ctypes import c_float, c_int, c_void_p
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, repeat
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from converters.documents.bulk_calls import Pointer, bulk_function, filled_rows, pointer
 from converters.documents.pdfium import typed_function
 
 TEXT, PATH, IMAGE, SHADING, FORM = 1, 2, 3, 4, 5
@@ -22,17 +21,16 @@ MOST_OBJECTS = 50_000
 _DEEPEST_FORM = 6
 
 _page_size = typed_function("FPDFPage_CountObjects", c_int, c_void_p)
-_page_object = typed_function("FPDFPage_GetObject", c_void_p, c_void_p, c_int)
 _form_size = typed_function("FPDFFormObj_CountObjects", c_int, c_void_p)
-_form_object = typed_function("FPDFFormObj_GetObject", c_void_p, c_void_p, c_int)
-_kind = typed_function("FPDFPageObj_GetType", c_int, c_void_p)
 _matrix = typed_function("FPDFPageObj_GetMatrix", c_int, c_void_p, c_void_p)
-_mode = typed_function("FPDFTextObj_GetTextRenderMode", c_int, c_void_p)
-_draw_mode = typed_function("FPDFPath_GetDrawMode", c_int, c_void_p, c_void_p, c_void_p)
-_segments = typed_function("FPDFPath_CountSegments", c_int, c_void_p)
-_four_pointers = (c_void_p,) * 5
-_fill = typed_function("FPDFPageObj_GetFillColor", c_int, *_four_pointers)
-_bounds = typed_function("FPDFPageObj_GetBounds", c_int, *_four_pointers)
+_page_object = bulk_function("FPDFPage_GetObject", c_void_p)
+_form_object = bulk_function("FPDFFormObj_GetObject", c_void_p)
+_kind = bulk_function("FPDFPageObj_GetType", c_int)
+_mode = bulk_function("FPDFTextObj_GetTextRenderMode", c_int)
+_draw_mode = bulk_function("FPDFPath_GetDrawMode", c_int)
+_segments = bulk_function("FPDFPath_CountSegments", c_int)
+_fill = bulk_function("FPDFPageObj_GetFillColor", c_int)
+_bounds = bulk_function("FPDFPageObj_GetBounds", c_int)
 
 Indices = npt.NDArray[np.intp]
 
@@ -42,10 +40,12 @@ class PageObjects:
     """n objects in drawing order. form: which form each is in, as an index into `matrices`.
 
     modes: how a text object is painted, 3 draws nothing; -1 for other kinds. is_whole: False when
-    there are more than MOST_OBJECTS, which are the ones listed.
+    there are more than MOST_OBJECTS, which are the ones listed. pointers: the addresses as
+    arguments.
     """
 
     addresses: list[int]
+    pointers: list[Pointer]
     modes: list[int]
     form: list[int]
     matrices: list[npt.NDArray[np.float64]]
@@ -56,7 +56,7 @@ class PageObjects:
         """(n,): TEXT, PATH, IMAGE, SHADING or FORM."""
         kinds = np.full(len(self.addresses), TEXT, np.int8)
         others = np.flatnonzero(np.array(self.modes, np.int8) < 0)
-        kinds[others] = [_kind(self.addresses[at]) for at in others.tolist()]
+        kinds[others] = list(map(_kind, self._chosen(others)))
         return kinds
 
     def of_kind(self, kind: int) -> Indices:
@@ -65,8 +65,7 @@ class PageObjects:
 
     def fills(self, which: Indices) -> npt.NDArray[np.int16]:
         """(n, 4): red, green, blue, alpha from 0 to 255; -1 where it is no plain colour."""
-        values = np.zeros((len(which), 4), np.uint32)
-        known = _collect(_fill, self._chosen(which), values)
+        known, values = filled_rows(_fill, len(which), (self._chosen(which),), 4, np.uint32)
         colours = values.astype(np.int16)
         colours[~known] = -1
         return colours
@@ -81,8 +80,7 @@ class PageObjects:
 
     def bounds(self, which: Indices) -> npt.NDArray[np.float64]:
         """(n, 4): left, top, right, bottom in the page's PDF space; NaN where unknown."""
-        found = np.zeros((len(which), 4), np.float32)
-        known = _collect(_bounds, self._chosen(which), found)
+        known, found = filled_rows(_bounds, len(which), (self._chosen(which),), 4, np.float32)
         boxes = found.astype(np.float64)[:, [0, 3, 2, 1]]
         boxes[~known] = np.nan
         forms = np.array([self.form[at] for at in which.tolist()], np.intp)
@@ -100,20 +98,16 @@ class PageObjects:
         return _with_last(_matrix_of(self.addresses[at])) @ self.matrices[self.form[at]]
 
     def _draw_modes(self, which: Indices) -> npt.NDArray[np.int32]:
-        modes = np.zeros((len(which), 2), np.int32)
-        start, end = modes.ctypes.data, modes.ctypes.data + modes.nbytes
-        places = (range(start + offset, end, 8) for offset in (0, 4))
-        deque(map(_draw_mode, self._chosen(which), *places), maxlen=0)
-        return modes
+        return filled_rows(_draw_mode, len(which), (self._chosen(which),), 2, np.int32)[1]
 
-    def _chosen(self, which: Indices) -> list[int]:
-        return [self.addresses[at] for at in which.tolist()]
+    def _chosen(self, which: Indices) -> list[Pointer]:
+        return list(map(self.pointers.__getitem__, which.tolist()))
 
 
 def objects_of(page: int) -> PageObjects:
     """All objects of the open page at this address, the content of forms after their form."""
-    found = PageObjects([], [], [], [np.array([[1.0, 0], [0, 1], [0, 0]])])
-    _walk(found, map(_page_object, repeat(page), range(_page_size(page))), 0)
+    found = PageObjects([], [], [], [], [np.array([[1.0, 0], [0, 1], [0, 0]])])
+    _walk(found, map(_page_object, repeat(pointer(page)), range(_page_size(page))), 0)
     return found
 
 
@@ -131,27 +125,27 @@ def _walk(found: PageObjects, objects: Iterator[int], form: int, depth: int = 0)
     room = MOST_OBJECTS - len(found.addresses)
     addresses = list(islice(objects, room))
     found.is_whole &= next(objects, None) is None
-    modes = list(map(_mode, addresses))
+    pointers = list(map(pointer, addresses))
+    modes = list(map(_mode, pointers))
     done = 0
-    for at in _forms(addresses, modes) if depth < _DEEPEST_FORM else ():
-        _append(found, addresses[done : at + 1], modes[done : at + 1], form)
+
+    def append(end: int) -> None:
+        found.addresses += addresses[done:end]
+        found.pointers += pointers[done:end]
+        found.modes += modes[done:end]
+        found.form += [form] * (end - done)
+
+    for at in _forms(pointers, modes) if depth < _DEEPEST_FORM else ():
+        append(at + 1)
         done = at + 1
         found.matrices.append(_with_last(_matrix_of(addresses[at])) @ found.matrices[form])
-        inside = map(_form_object, repeat(addresses[at]), range(_form_size(addresses[at])))
+        inside = map(_form_object, repeat(pointers[at]), range(_form_size(addresses[at])))
         _walk(found, inside, len(found.matrices) - 1, depth + 1)
-    _append(found, addresses[done:], modes[done:], form)
+    append(len(addresses))
 
 
-def _forms(addresses: list[int], modes: list[int]) -> list[int]:
-    return [
-        at for at, mode in enumerate(modes) if mode < 0 and _kind(addresses[at]) == FORM
-    ]
-
-
-def _append(found: PageObjects, addresses: list[int], modes: list[int], form: int) -> None:
-    found.addresses += addresses
-    found.modes += modes
-    found.form += [form] * len(addresses)
+def _forms(pointers: list[Pointer], modes: list[int]) -> list[int]:
+    return [at for at, mode in enumerate(modes) if mode < 0 and _kind(pointers[at]) == FORM]
 
 
 def _matrix_of(address: int) -> npt.NDArray[np.float64]:
@@ -162,13 +156,3 @@ def _matrix_of(address: int) -> npt.NDArray[np.float64]:
 
 def _with_last(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.concatenate([matrix, [[0], [0], [1]]], axis=1)
-
-
-def _collect(
-    function: Any, addresses: Sequence[int], values: npt.NDArray[Any]
-) -> npt.NDArray[np.bool_]:
-    """Call `function` for each address with pointers to the four values of its row."""
-    start, end = values.ctypes.data, values.ctypes.data + values.nbytes
-    columns = (range(start + 4 * column, end, 16) for column in range(4))
-    results = map(function, addresses, *columns)
-    return np.fromiter(results, np.bool_, len(addresses))

@@ -1,12 +1,9 @@
 """PDFium's functions as plain typed calls, and its document, page and text handles.
 
-A page has thousands of characters and each needs a call. `pypdfium2.raw` converts every argument of
-every call; prototypes over the same addresses that take plain integers, run by `map`, cost a third.
 PDFium is not thread-safe, even across documents (FACTS 1.12): one document at a time in a process.
 """
 
 import ctypes
-from collections import deque
 from collections.abc import Buffer, Callable, Iterator
 from contextlib import contextmanager
 from ctypes import c_double, c_float, c_int, c_uint, c_ulong, c_void_p
@@ -17,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pypdfium2.raw as raw
 
+from converters.documents.bulk_calls import bulk_function, filled_rows, pointer
 from converters.documents.page import Boxes, DocumentRefused
 
 ERROR_PASSWORD = 4
 ERROR_SECURITY = 5
-_BOX_BYTES = 16
 
 
 def typed_function(
@@ -48,10 +45,10 @@ _load_text = typed_function("FPDFText_LoadPage", c_void_p, c_void_p, is_long=Tru
 _close_text = typed_function("FPDFText_ClosePage", None, c_void_p)
 _count_characters = typed_function("FPDFText_CountChars", c_int, c_void_p)
 _text = typed_function("FPDFText_GetText", c_int, c_void_p, c_int, c_int, c_void_p)
-_unicode = typed_function("FPDFText_GetUnicode", c_uint, c_void_p, c_int)
-_loose_box = typed_function("FPDFText_GetLooseCharBox", None, c_void_p, c_int, c_void_p)
-_text_object = typed_function("FPDFText_GetTextObject", c_void_p, c_void_p, c_int)
-_map_error = typed_function("FPDFText_HasUnicodeMapError", c_int, c_void_p, c_int)
+_unicode = bulk_function("FPDFText_GetUnicode", c_uint)
+_loose_box = bulk_function("FPDFText_GetLooseCharBox", c_int)
+_text_object = bulk_function("FPDFText_GetTextObject", c_void_p)
+_map_error = bulk_function("FPDFText_HasUnicodeMapError", c_int)
 _font_size = typed_function("FPDFText_GetFontSize", c_double, c_void_p, c_int)
 _matrix = typed_function("FPDFText_GetMatrix", None, c_void_p, c_int, c_void_p)
 
@@ -61,6 +58,7 @@ class PdfText:
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
+        self._pointer = pointer(handle)
         self.count = max(0, _count_characters(handle))
 
     def codes(self) -> npt.NDArray[np.uint32]:
@@ -70,20 +68,17 @@ class PdfText:
         if written - 1 == self.count:
             return buffer[:-1].astype(np.uint32)
         # Left out or split into surrogates: only the slow way keeps numbers and characters together
-        codes = map(_unicode, repeat(self._handle), range(self.count))
+        codes = map(_unicode, repeat(self._pointer), range(self.count))
         return np.fromiter(codes, np.uint32, self.count)
 
     def boxes(self, characters: npt.NDArray[np.intp]) -> Boxes:
         """(n, 4) float32: left, top, right, bottom of these characters, in PDF space."""
-        boxes = np.zeros((len(characters), 4), np.float32)
-        start = boxes.ctypes.data
-        places = range(start, start + boxes.nbytes, _BOX_BYTES)
-        deque(map(_loose_box, repeat(self._handle), characters.tolist(), places), maxlen=0)
-        return boxes
+        arguments = (repeat(self._pointer), characters.tolist())
+        return filled_rows(_loose_box, len(characters), arguments, 1, np.float32)[1]
 
     def objects(self) -> npt.NDArray[np.uint64]:
         """The text object that each character belongs to, as its address; 0 for generated ones."""
-        found = map(_text_object, repeat(self._handle), range(self.count))
+        found = map(_text_object, repeat(self._pointer), range(self.count))
         return np.fromiter((address or 0 for address in found), np.uint64, self.count)
 
     def font_size(self, character: int) -> float:
@@ -95,7 +90,7 @@ class PdfText:
 
     def unmapped(self, characters: npt.NDArray[np.intp]) -> int:
         """How many of `characters` have no entry in their font's table of Unicode."""
-        return sum(map(_map_error, repeat(self._handle), characters.tolist()))
+        return sum(map(_map_error, repeat(self._pointer), characters.tolist()))
 
 
 class PdfPage:
