@@ -72,19 +72,23 @@ class Budget:
         """Tokens that nothing uses."""
         return self.window - self.prompt - self.answer_room
 
-    def __str__(self) -> str:
+    @property
+    def use(self) -> str:
+        """What stands in the window, in words and without a full stop."""
         about = "" if self.is_exact else "at most "
-        parts = (
+        return (
             f"{about}{self.prompt:,} of {self.window:,} tokens: system {self.system:,}, history "
             f"{self.history:,}, passages {self.passages:,}, question {self.question:,}; "
             f"{self.answer_room:,} are kept for the answer"
         )
+
+    def __str__(self) -> str:
         left = [
             f"{count} {name}{'' if count == 1 else 's'}"
             for count, name in ((self.pairs_left_out, "earlier question"),
                                 (self.passages_left_out, "passage")) if count
         ]  # fmt: skip
-        return f"{parts}; left out: {' and '.join(left)}." if left else f"{parts}."
+        return f"{self.use}; left out: {' and '.join(left)}." if left else f"{self.use}."
 
 
 @dataclass(frozen=True)

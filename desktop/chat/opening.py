@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from converters.errors import UserError
 from desktop.chat.budget import DEFAULT_WINDOW, window_for
@@ -44,10 +44,20 @@ class Talker:
 
 @dataclass(frozen=True)
 class TalkWish:
-    """window: tokens, at most the model's own. think: let a model that can think do so first."""
+    """window: tokens, at most the model's own. think: let a model that can think do so first.
+
+    is_steady: the likeliest word always, so that one question has one answer; else as the model's
+    own parameters say.
+    """
 
     window: int = DEFAULT_WINDOW
     think: bool = False
+    is_steady: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Sampling options over the model's own."""
+        return {"temperature": 0.0, "seed": 0} if self.is_steady else {}
 
 
 @asynccontextmanager
@@ -58,7 +68,8 @@ async def ollama_talker(
     shown = await client.show(model)
     _require_talk(model, shown)
     think = wish.think if "thinking" in shown.capabilities else None
-    engine = OllamaChat(client, model, window_for(_context_of(shown), wish.window), think=think)
+    window = window_for(_context_of(shown), wish.window)
+    engine = OllamaChat(client, model, window, options=wish.options, think=think)
     hosts = destinations(client.url, model, shown.remote_host, shown.is_remote)
     async with counting(client, engine) as counted:
         yield Talker(engine, counted, hosts)
@@ -74,7 +85,9 @@ async def builtin_talker(model: "BuiltinModel", wish: TalkWish) -> AsyncIterator
     context = int(header.number(f"{header.architecture}.context_length", 0))
     window = window_for(context, wish.window)
     threads = min(_MOST_THREADS, os.cpu_count() or 1)
-    engine = await asyncio.to_thread(BuiltinChat, model, window, threads=threads)
+    engine = await asyncio.to_thread(
+        BuiltinChat, model, window, threads=threads, options=wish.options
+    )
     try:
         counter = await asyncio.to_thread(VocabularyCounter, engine.child, engine.render)
         info = await asyncio.to_thread(engine.child.vocabulary)

@@ -47,7 +47,9 @@ def as_markdown(conversations: Conversations, conversation: int) -> str:
         if turn.checked:
             cited = json.loads(turn.checked).get("citations", ())
             parts += ["\n".join(
-                f"- [{one['n']}] {one['file']}, page {one['page']}" for one in cited
+                f"- [{one['n']}] {one['file']}, page {one['page']}"
+                f"{' (matched by its words, not cited)' * (one['how'] == 'matched')}"
+                for one in cited
             )] if cited else []  # fmt: skip
     return "\n\n".join(parts) + "\n"
 

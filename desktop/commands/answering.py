@@ -14,6 +14,7 @@ from desktop.chat.evidence import Citation
 from desktop.chat.news import Ended, News, Piece, Planned, Searched
 
 _QUOTED = 200
+_NAMED = 5
 
 
 @dataclass
@@ -138,18 +139,27 @@ def answer_value(told: Told) -> dict[str, Any]:
 def left_out(planned: Planned) -> list[str]:
     """What was found or said and not sent, each with its reason; never cut, always named."""
     budget, lines = planned.budget, []
-    if budget.passages_left_out:
+    if count := budget.passages_left_out:
         lines.append(
-            f"{budget.passages_left_out} passages were found and not sent: beside the answer's "
-            f"{budget.answer_room:,} tokens there was no room for them."
+            f"Left out: {count} passage{_s(count)} that {_were(count)} found; beside the answer's "
+            f"{budget.answer_room:,} tokens there was no room."
         )
-    if budget.pairs_left_out:
-        named = ", ".join(f'"{text}"' for text in planned.left_out)
+    if count := budget.pairs_left_out:
+        named = ", ".join(f'"{text}"' for text in planned.left_out[-_NAMED:])
+        named = f"{named}" if count <= _NAMED else f"the last of them {named}"
         lines.append(
-            f"{budget.pairs_left_out} earlier questions with their answers are not sent any more, "
-            f"for want of room: {named}."
+            f"Left out: {count} earlier question{_s(count)} with the answer{_s(count)}, for want "
+            f"of room: {named}."
         )
     return lines
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def passages_text(planned: Planned) -> str:
@@ -158,11 +168,16 @@ def passages_text(planned: Planned) -> str:
     return "\n\n".join(texts) or "No passage was sent."
 
 
-def notes_text(told: Told) -> str:
-    """Sources, what was taken out, and where the window goes, as lines; "" without an answer."""
+def sources_text(told: Told) -> str:
+    """The sources of an answer and what was taken out of it; "" if there is nothing to say."""
+    return "\n".join(_sources(told.ended)) if told.ended is not None else ""
+
+
+def window_text(told: Told) -> str:
+    """Where the window went, what was left out and why, and what the answer lacks."""
     if told.planned is None or told.ended is None:
         return ""
-    return "\n".join([*_sources(told.ended), *_budget(told.planned, told.ended)])
+    return "\n".join(_window(told.planned, told.ended))
 
 
 def _sources(ended: Ended) -> list[str]:
@@ -170,10 +185,10 @@ def _sources(ended: Ended) -> list[str]:
     cited = [one for one in checked.citations if one.how == "cited"]
     matched = [one for one in checked.citations if one.how == "matched"]
     if cited:
-        lines += ["", "Sources:", *map(_source, cited)]
+        lines += ["Sources:", *map(_source, cited)]
     if matched:
-        lines += ["", "The answer names no source. By its words it fits these passages (matched, "
-                  "not cited):", *map(_source, matched)]  # fmt: skip
+        lines += ["The answer names no source. By its words it fits these passages (matched, not "
+                  "cited):", *map(_source, matched)]  # fmt: skip
     if checked.removed:
         numbers = ", ".join(f"[{n}]" for n in checked.removed)
         lines.append(f"Taken out of the answer, for no such passage was sent: {numbers}.")
@@ -186,8 +201,8 @@ def _source(one: Citation) -> str:
     return f'[{one.n}] {one.file}, page {one.page}: "{shown}"'
 
 
-def _budget(planned: Planned, ended: Ended) -> list[str]:
-    lines = ["", f"Sent: {planned.budget}", *left_out(planned)]
+def _window(planned: Planned, ended: Ended) -> list[str]:
+    lines = [f"Sent: {planned.budget.use}.", *left_out(planned)]
     if planned.shared_tokens:
         lines.append(f"The first {planned.shared_tokens:,} tokens are those of the prompt before.")
     if not ended.answer.is_final:

@@ -13,7 +13,7 @@ from desktop.chat.conversations import Conversations
 from desktop.chat.opening import TalkWish
 from desktop.chat.session import STOPPED as STOPPED_BY_PERSON
 from desktop.chat.sources import PASSAGES, Source
-from desktop.commands.answering import Screen, Told, answer_value, notes_text
+from desktop.commands.answering import Screen, Told, answer_value, sources_text, window_text
 from desktop.commands.context import DONE, STOPPED, USER_ERROR, Context, Output
 from desktop.commands.talks import (
     Waiting,
@@ -55,7 +55,8 @@ async def ask(
         raise UserError("The question is empty.", "", 'Write it as in: tunedesk ask "What ...?"')
     source = source_of(context, library, file, packs, k)
     screen, waiting = Screen(is_quiet=context.as_json), Waiting()
-    async with opened_talker(context, model, TalkWish(window, think), waiting) as talker:
+    wish = TalkWish(window, think, is_steady=True)
+    async with opened_talker(context, model, wish, waiting) as talker:
         require_allowed(context, talker, allow_host or ())
         # One question leaves no conversation behind; `chat` keeps one.
         with (
@@ -93,7 +94,8 @@ def _output(told: Told, source: Source) -> Output:
     value: dict[str, Any] = answer_value(told)
     value["searched"] = list(source.last.searched) if source.last else []
     is_stopped = value["reason"] == STOPPED_BY_PERSON
-    text = "\n".join(part for part in (notes_text(told), searched_text(source)) if part)
+    where = "\n".join(part for part in (window_text(told), searched_text(source)) if part)
+    text = "".join(f"\n{part}\n" for part in (sources_text(told), where) if part).rstrip("\n")
     return Output(value, text, STOPPED if is_stopped else DONE)
 
 

@@ -18,7 +18,7 @@ from desktop.chat.conversations import Conversations
 from desktop.chat.news import News
 from desktop.chat.opening import TalkWish
 from desktop.chat.sources import PASSAGES, Source
-from desktop.commands.answering import Screen, Told, answer_value, notes_text
+from desktop.commands.answering import Screen, Told, answer_value, sources_text, window_text
 from desktop.commands.ask import searched_text
 from desktop.commands.context import DONE, USER_ERROR, Context, Output
 from desktop.commands.slash_words import Here, act
@@ -177,9 +177,10 @@ class _Loop:
         self._runner.run(self._shown(news, told))
         asked = told.planned.question.text if told.planned else ""
         self._answers.append({"question": asked, **answer_value(told)})
-        screen.line(notes_text(told))
-        if self._source is not None and (where := searched_text(self._source)):
-            screen.note(where)
+        if sources := sources_text(told):
+            screen.line(f"\n{sources}")
+        where = searched_text(self._source) if self._source is not None else ""
+        screen.note("\n".join(part for part in (window_text(told), where) if part))
 
     async def _shown(self, news: AsyncGenerator[News], told: Told) -> None:
         with stopping(self._here.session.stop, self._waiting):
