@@ -119,16 +119,30 @@ def search(
         "--packs/--no-packs", help="Let packs add how a field words things.")] = True,
     batch: Annotated[Path | None, typer.Option(
         "--batch", help='Many questions: JSON lines {"q", "file"?}.')] = None,
+    meaning: Annotated[str, typer.Option(
+        metavar="auto|off|MODEL", help="Order by meaning too: an embedding model of Ollama, or "
+        "minilm; auto: whatever is here.")] = "auto",
+    allow_host: Annotated[list[str] | None, typer.Option(
+        "--allow-host", metavar="HOST", help="Passages may go to this machine, from now on.",
+    )] = None,
 ) -> Output:
     """Find passages with file, page, places on the page, score and why."""
-    from desktop.commands.library_search import answer_all, answer_one, read_batch
+    from desktop.commands.library_search import (
+        Question,
+        Search,
+        answer_all,
+        answer_one,
+        read_batch,
+    )
+    from desktop.commands.meaning import MeaningWish
 
     if bool(question) == bool(batch):
         raise typer.BadParameter("Give one question, or a file of them with --batch.")
     place = find_library(context.home.libraries, library)
+    wanted = Search(k, packs, MeaningWish(meaning, tuple(allow_host or ())))
     if batch is None:
-        return answer_one(context, place, question, k, file, packs)
-    return answer_all(context, place, read_batch(batch), k, file, packs)
+        return answer_one(context, place, Question(question, file), wanted)
+    return answer_all(context, place, read_batch(batch, file), wanted)
 
 
 def _summary(context: Context, place: Place) -> dict[str, Any]:
