@@ -7,6 +7,7 @@ pointers as they are, which costs a third: 90 instead of 300 ns for the box of a
 import ctypes
 from collections.abc import Callable, Iterable
 from ctypes import c_float, c_void_p
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -41,14 +42,13 @@ def filled_rows(
 
     A call gets one of each of `arguments`, then one pointer to all its values, or one to each.
     """
-    said = np.empty(count, np.bool_)
+    said = bytearray()  # filled at a quarter of the price of an array
     rows = np.empty((count, 4), kind)
     iterators = tuple(map(iter, arguments))
     for start in range(0, count, _ROWS):
         some = min(_ROWS, count - start)
         _values[:some] = 0
-        calls = map(function, *iterators, *_columns[:pointers])
-        # With a count, no argument is taken that another call would need.
-        said[start : start + some] = np.fromiter(calls, np.bool_, some)
+        given = (islice(iterator, some) for iterator in iterators)
+        said += bytes(map(function, *given, *_columns[:pointers]))
         rows[start : start + some] = _values[:some].view(kind)
-    return said, rows
+    return np.frombuffer(said, np.uint8) > 0, rows

@@ -4,9 +4,8 @@
 (its box, whether it is hidden) follows it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -38,26 +37,34 @@ def flow_of(codes: npt.NDArray[np.uint32], boxes: Boxes) -> Flow:
     segments = segments_of(codes, boxes)
     if not len(segments):
         return Flow("", np.zeros(0, np.intp))
-    take = _joined_words(codes, np.concatenate(list(_pieces(segments))))
+    take = _joined_words(codes, _taken(segments))
     shown = np.where(take >= 0, codes[take], np.where(take == NEW_LINE, 10, 32))
     return Flow(_text(shown), take)
 
 
-def _pieces(segments: Segments) -> Iterator[npt.NDArray[np.intp]]:
-    new_line, space = np.array([NEW_LINE]), np.array([SPACE])
-    start, end = segments.start.tolist(), segments.end.tolist()
-    for row in rows_in_order(segments):
-        yield np.arange(start[row[0]], end[row[0]])
-        for before, after in pairwise(row):
-            if not _touch(segments.boxes, before, after):
-                yield space
-            yield np.arange(start[after], end[after])
-        yield new_line
+def _taken(segments: Segments) -> npt.NDArray[np.intp]:
+    """The characters of all segments in reading order, with line feeds and spaces between."""
+    rows = rows_in_order(segments)
+    order = np.fromiter(chain.from_iterable(rows), np.intp, len(segments))
+    row_ends = np.cumsum(np.fromiter(map(len, rows), np.intp, len(rows))) - 1
+    length = segments.end[order] - segments.start[order]
+    mark = _marks(segments.boxes[order], row_ends)
+    room = length + (mark < 0)
+    first = np.cumsum(room) - room
+    take = np.arange(room.sum()) + np.repeat(segments.start[order] - first, room)
+    is_marked = mark < 0
+    take[(first + length)[is_marked]] = mark[is_marked]
+    return take
 
 
-def _touch(boxes: Boxes, before: int, after: int) -> bool:
-    gap = boxes[after, 0] - boxes[before, 2]
-    return bool(abs(gap) < _TOUCHING * (boxes[before, 3] - boxes[before, 1]))
+def _marks(boxes: Boxes, row_ends: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """(n,): what follows each segment: NEW_LINE, SPACE, or 0 for nothing between one word."""
+    gap = boxes[1:, 0] - boxes[:-1, 2]
+    touches = np.abs(gap) < _TOUCHING * (boxes[:-1, 3] - boxes[:-1, 1])
+    mark = np.full(len(boxes), SPACE)
+    mark[:-1][touches] = 0
+    mark[row_ends] = NEW_LINE
+    return mark
 
 
 def _joined_words(
