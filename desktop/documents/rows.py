@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from desktop.documents.entries import Ints
 from desktop.documents.scope import Floats, Scope, rarity
 
 Phrase = tuple[str, ...]
 _BITS = 64
+Masks = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ def match_phrases(scope: Scope, phrases: Sequence[Phrase], few_numbers: float) -
     size = scope.rows.size[rows]
     matches: list[PhraseMatch] = []
     for phrase in phrases:
-        wanted = _mask_of([bits[word] for word in phrase], masks.shape[1])
-        hits = np.flatnonzero(np.all(masks & wanted == wanted, axis=1))
+        wanted = _mask_of([bits[word] for word in phrase], len(masks))
+        hits = _holding(masks, wanted)
         if len(hits):
             values = worth[hits] * len(phrase) / np.sqrt(np.maximum(size[hits], len(phrase)))
             matches.append(_best_by_page(phrase, scope.rows.page[rows[hits]], values))
@@ -53,21 +55,30 @@ def phrase_scores(scope: Scope, matches: Sequence[PhraseMatch]) -> Floats:
 
 def _masks(
     scope: Scope, phrases: Sequence[Phrase]
-) -> tuple[Ints, np.ndarray[tuple[int, int], np.dtype[np.uint64]], dict[str, int]]:
+) -> tuple[Ints, Masks, dict[str, int]]:
     """(rows that hold any stem, which stems each holds as bits, bit by stem)."""
     bits = {word: bit for bit, word in enumerate(dict.fromkeys(w for p in phrases for w in p))}
-    masks = np.zeros((len(scope.rows.size), -(-len(bits) // _BITS)), np.uint64)
+    masks = np.zeros((-(-len(bits) // _BITS), len(scope.rows.size)), np.uint64)
     for word, bit in bits.items():
-        masks[scope.rows.holders(word)[0], bit // _BITS] |= np.uint64(1 << bit % _BITS)
-    rows = np.flatnonzero(masks.any(axis=1)).astype(np.int32)
-    return rows, masks[rows], bits
+        masks[bit // _BITS, scope.rows.holders(word)[0]] |= np.uint64(1 << bit % _BITS)
+    rows = np.flatnonzero(masks.any(axis=0)).astype(np.int32)
+    return rows, masks[:, rows], bits
 
 
-def _mask_of(bits: Sequence[int], n_words: int) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _mask_of(bits: Sequence[int], n_words: int) -> list[np.uint64]:
     mask = [0] * n_words
     for bit in bits:
         mask[bit // _BITS] |= 1 << bit % _BITS
-    return np.array(mask, np.uint64)
+    return list(map(np.uint64, mask))
+
+
+def _holding(masks: Masks, wanted: Sequence[np.uint64]) -> NDArray[np.intp]:
+    """The columns of `masks` with all the wanted bits."""
+    holds = np.ones(masks.shape[1], bool)
+    for mask, bits in zip(masks, wanted, strict=True):
+        if bits:
+            holds &= (mask & bits) == bits
+    return np.flatnonzero(holds)
 
 
 def _best_by_page(phrase: Phrase, pages: Ints, values: Floats) -> PhraseMatch:

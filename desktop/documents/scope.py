@@ -41,14 +41,15 @@ class ScopeUnits:
 
     def holders(self, term: str) -> tuple[Ints, Ints]:
         """(units, counts) of a stem, ascending."""
-        units, counts = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+        units: list[Ints] = []
+        counts: list[Ints] = []
         for first, part, ids in self.parts:
             number = ids.get(term)
             if number is not None:
                 owners, found = part.entries.of(number)
                 units.append(owners + np.int32(first))
                 counts.append(found)
-        return np.concatenate(units), np.concatenate(counts)
+        return _joined(units), _joined(counts)
 
     def bm25(self, terms: Iterable[str], k1: float, b: float) -> Floats:
         """(units,) the sum over the terms, each with weight 1."""
@@ -113,4 +114,4 @@ def _side_by_side(documents: Sequence[Postings], parts: Sequence[Units]) -> Scop
 
 
 def _joined(parts: Sequence[Ints]) -> Ints:
-    return np.concatenate([np.empty(0, np.int32), *parts])
+    return np.concatenate(parts) if parts else np.empty(0, np.int32)

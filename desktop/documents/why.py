@@ -1,10 +1,9 @@
 """Why a page was found, in the words of the question and of the packs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
-
-import numpy as np
 
 from desktop.documents.entries import Ints
 from desktop.documents.ranking import Question, Ranking
@@ -40,24 +39,33 @@ def why(ranking: Ranking, question: Question, page: int, by: By = "words") -> Wh
     """What speaks for the page with that index in the scope; the longest phrases only."""
     written = {stem(word): word for word in reversed(question.query.words)}
     texts = {phrase.stems: phrase.text for phrase in question.expansion.phrases}
+    holds = _held_words(ranking, page)
     rows = _longest([match.phrase for match in _on(ranking.question_rows, page)])
     return Why(
-        words=tuple(w for w in question.query.telling if _has(ranking, stem(w), page)),
+        words=tuple(w for w in question.query.telling if holds(stem(w))),
         rows=tuple(" ".join(written[part] for part in phrase) for phrase in rows),
         pack=tuple(texts[match.phrase] for match in _on(ranking.pack_rows, page)),
         by=by,
     )
 
 
-def _has(ranking: Ranking, term: str, page: int) -> bool:
+def _held_words(ranking: Ranking, page: int) -> Callable[[str], bool]:
+    """Whether a stem stands on the page."""
     scope = ranking.scope
     # Only the page's own document is looked through: a pool holds dozens.
     first, units, ids = scope.chunks.parts[int(scope.document[page])]
-    number = ids.get(term)
-    if number is None:
-        return False
-    owners, _ = units.entries.of(number)
-    return bool((scope.chunks.page[owners + first] == page).any())
+    start, end = scope.chunks.page.searchsorted([page, page + 1]) - first
+
+    @cache
+    def holds(term: str) -> bool:
+        number = ids.get(term)
+        if number is None:
+            return False
+        owners, _ = units.entries.of(number)
+        at = int(owners.searchsorted(start))
+        return at < len(owners) and bool(owners[at] < end)
+
+    return holds
 
 
 def _on(matches: Sequence[PhraseMatch], page: int) -> list[PhraseMatch]:
@@ -65,7 +73,7 @@ def _on(matches: Sequence[PhraseMatch], page: int) -> list[PhraseMatch]:
 
 
 def _holds(pages: Ints, page: int) -> bool:
-    at = int(np.searchsorted(pages, page))
+    at = int(pages.searchsorted(page))
     return at < len(pages) and int(pages[at]) == page
 
 
