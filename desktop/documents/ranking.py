@@ -34,9 +34,9 @@ class Question:
         return cls(query, expand(query, packs))
 
     @property
-    def terms(self) -> tuple[str, ...]:
-        """Stems of the question and of the packs, each once."""
-        return tuple(dict.fromkeys(self.query.terms + self.expansion.terms))
+    def added_terms(self) -> tuple[str, ...]:
+        """Stems of the packs that the question does not hold itself."""
+        return tuple(term for term in self.expansion.terms if term not in self.query.terms)
 
 
 @dataclass(frozen=True)
@@ -55,17 +55,16 @@ def rank(scope: Scope, question: Question) -> Ranking:
     chunks = scope.chunks.bm25(question.query.terms, K1, B)
     question_rows = match_phrases(scope, question.query.phrases, FEW_NUMBERS_QUESTION)
     s4 = scaled(phrase_scores(scope, question_rows))
-    s2 = scaled(scope.heads.bm25(question.query.terms, K1, B))
-    general = (
-        2 / 1.8 * _with_neighbours(scope, scaled(_by_page(scope, chunks)) + 0.3 * s2 + 0.5 * s4)
-    )
+    heads = scope.heads.bm25(question.query.terms, K1, B)
+    s1, s2 = _by_page(scope, chunks), scaled(heads)
+    general = 2 / 1.8 * _with_neighbours(scope, scaled(s1) + 0.3 * s2 + 0.5 * s4)
     if not question.expansion.phrases:
         # Nothing of the packs applies: the same as with packs switched off.
         return Ranking(scope, general, chunks, question_rows, [])
-    chunks = scope.chunks.bm25(question.terms, K1, B)
+    chunks = scope.chunks.bm25(question.added_terms, K1, B, chunks)
     phrases = [phrase.stems for phrase in question.expansion.phrases]
     pack_rows = match_phrases(scope, phrases, FEW_NUMBERS_PACK)
-    s1, s2 = _by_page(scope, chunks), scope.heads.bm25(question.terms, K1, B)
+    s1, s2 = _by_page(scope, chunks), scope.heads.bm25(question.added_terms, K1, B, heads)
     s3 = scaled(phrase_scores(scope, pack_rows))
     pack = 2 / 3 * _with_neighbours(scope, scaled(s1) + 0.5 * scaled(s2) + s3 + 0.5 * s4)
     default = (1 - PACK_SHARE) * general + PACK_SHARE * pack

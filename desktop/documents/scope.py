@@ -27,34 +27,50 @@ def scaled(scores: Floats) -> Floats:
     return scores / largest if largest > 0 else scores
 
 
+class TermNumbers(dict[str, list[tuple[int, int]]]):
+    """By stem: (index of a document, the stem's number in it), looked up at the first question."""
+
+    def __init__(self, documents: Sequence[Postings]) -> None:
+        super().__init__()
+        self._vocabularies = [document.vocabulary for document in documents]
+
+    def __missing__(self, term: str) -> list[tuple[int, int]]:
+        found = self[term] = [
+            (at, ids[term]) for at, ids in enumerate(self._vocabularies) if term in ids
+        ]
+        return found
+
+
 @dataclass(frozen=True)
 class ScopeUnits:
     """The units of all documents, numbered through.
 
     page: (units,) index of the page in the scope; size: (units,) words. parts: of each document
-    its first unit, its units and its vocabulary.
+    its first unit, its units and its vocabulary. numbers: of stems, for all units of the scope.
     """
 
     page: Ints
     size: Ints
     parts: list[tuple[int, Units, dict[str, int]]]
+    numbers: TermNumbers
 
     def holders(self, term: str) -> tuple[Ints, Ints]:
         """(units, counts) of a stem, ascending."""
         units: list[Ints] = []
         counts: list[Ints] = []
-        for first, part, ids in self.parts:
-            number = ids.get(term)
-            if number is not None:
-                owners, found = part.entries.of(number)
-                units.append(owners + np.int32(first))
-                counts.append(found)
+        for at, number in self.numbers[term]:
+            first, part, _ = self.parts[at]
+            owners, found = part.entries.of(number)
+            units.append(owners + np.int32(first))
+            counts.append(found)
         return _joined(units), _joined(counts)
 
-    def bm25(self, terms: Iterable[str], k1: float, b: float) -> Floats:
-        """(units,) the sum over the terms, each with weight 1."""
+    def bm25(
+        self, terms: Iterable[str], k1: float, b: float, before: Floats | None = None
+    ) -> Floats:
+        """(units,) the sum over the terms, each with weight 1. before: the sum over other terms."""
         n = len(self.size)
-        scores = np.zeros(n)
+        scores = np.zeros(n) if before is None else before.copy()
         mean = float(self.size.mean()) if n else 0.0
         norm = k1 * (1 - b + b * self.size / max(mean, 1e-9))
         for term in terms:
@@ -83,13 +99,14 @@ class Scope:
     @classmethod
     def of(cls, documents: Sequence[Postings]) -> "Scope":
         """Put documents side by side."""
+        numbers = TermNumbers(documents)
         lengths = [len(each.numbers) for each in documents]
         return cls(
             np.repeat(np.arange(len(documents), dtype=np.int32), lengths),
             _joined([each.numbers for each in documents]),
-            _side_by_side(documents, [each.chunks for each in documents]),
-            _side_by_side(documents, [each.heads for each in documents]),
-            _side_by_side(documents, [each.rows for each in documents]),
+            _side_by_side(documents, [each.chunks for each in documents], numbers),
+            _side_by_side(documents, [each.heads for each in documents], numbers),
+            _side_by_side(documents, [each.rows for each in documents], numbers),
             _joined([each.chunk_start for each in documents]),
             _joined([each.chunk_end for each in documents]),
             _joined([each.row_numbers for each in documents]),
@@ -101,7 +118,9 @@ class Scope:
         return len(self.number)
 
 
-def _side_by_side(documents: Sequence[Postings], parts: Sequence[Units]) -> ScopeUnits:
+def _side_by_side(
+    documents: Sequence[Postings], parts: Sequence[Units], numbers: TermNumbers
+) -> ScopeUnits:
     pages: list[Ints] = []
     placed: list[tuple[int, Units, dict[str, int]]] = []
     first_page, first_unit = 0, 0
@@ -110,7 +129,7 @@ def _side_by_side(documents: Sequence[Postings], parts: Sequence[Units]) -> Scop
         placed.append((first_unit, part, document.vocabulary))
         first_page += len(document.numbers)
         first_unit += len(part.size)
-    return ScopeUnits(_joined(pages), _joined([part.size for part in parts]), placed)
+    return ScopeUnits(_joined(pages), _joined([part.size for part in parts]), placed, numbers)
 
 
 def _joined(parts: Sequence[Ints]) -> Ints:
