@@ -26,11 +26,11 @@ MEANING_S = 10.0
 
 async def ask_with_meaning(
     library: Library, question: str, embedder: Embedder | None, packs: Sequence[Pack] = (),
-    k: int = 10, file: str = "", cache: PostingsCache | None = None, limit_s: float = MEANING_S,
+    k: int = 10, file: str = "", cache: PostingsCache | None = None,
 ) -> Answer:  # fmt: skip
     """As `passages.ask`, the order by meaning too; without an embedder it is the same.
 
-    An embedder that fails, or takes longer than limit_s, costs the meaning and nothing else; the
+    An embedder that fails, or takes longer than MEANING_S, costs the meaning and nothing else; the
     vectors that it made are kept. Raises UserError if `file` names none or several, LibraryDamaged.
     """
     looked = look(library, question, packs, file, cache)
@@ -39,11 +39,11 @@ async def ask_with_meaning(
     vectors = StoredVectors(library, looked.documents)
     words_alone = ""
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(MEANING_S):
             ranked = await with_meaning(looked.ranked, vectors, embedder)
         looked = replace(looked, ranked=ranked)
     except TimeoutError:
-        words_alone = f"New vectors took longer than {limit_s:g} s; those that were made are kept."
+        words_alone = f"New vectors took longer than {MEANING_S:g} s; those made are kept."
     except LibraryDamaged:
         raise
     except UserError as error:
