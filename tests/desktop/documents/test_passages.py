@@ -146,3 +146,15 @@ def test_the_cache_lets_the_oldest_postings_go(folder, monkeypatch):
         assert documents.postings(0) is first
         documents.postings(1)
         assert documents.postings(0) is not first
+
+
+def test_a_kept_cache_learns_what_was_added_and_forgotten_meanwhile(folder):
+    cache = PostingsCache()
+    with Library(folder) as library, Library(folder, may_write=True) as other:
+        assert ask(library, "the wolf", cache=cache).passages == ()
+        stored.add(other, "wolf.pdf", ["The wolf howls.\n"])
+        assert [p.file for p in ask(library, "the wolf", cache=cache).passages] == ["wolf.pdf"]
+        Additions(other).forget([b"/papers/wolf.pdf"])
+        assert ask(library, "the wolf", cache=cache).passages == ()
+        stored.add(other, "fox.pdf", ["The fox barks.\n"])
+        assert [p.file for p in ask(other, "the fox", cache=cache).passages] == ["fox.pdf"]
