@@ -7,6 +7,7 @@ from typing import Any
 
 from converters.llama.answer import Answer
 from desktop.chat.counting import Message
+from desktop.chat.engines import OnSent
 from desktop.engine.builtin import BuiltinModel
 from desktop.engine.chat import prompt_ids, render_prompt, template_of, with_system
 from desktop.engine.child import EngineChild
@@ -41,7 +42,7 @@ class BuiltinChat:
         return await asyncio.to_thread(self._render, messages)
 
     async def stream(
-        self, messages: Sequence[Message], max_tokens: int
+        self, messages: Sequence[Message], max_tokens: int, on_sent: OnSent = lambda: None
     ) -> AsyncGenerator[ChatPart]:
         """See `ChatEngine.stream`. The child goes on where the prompt differs from the last one."""
         loop = asyncio.get_running_loop()
@@ -58,6 +59,7 @@ class BuiltinChat:
             )  # fmt: skip
 
         writing = asyncio.create_task(asyncio.to_thread(write))
+        on_sent()
         writing.add_done_callback(lambda _done: texts.put_nowait(None))
         try:
             while (text := await texts.get()) is not None:

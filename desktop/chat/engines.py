@@ -1,6 +1,6 @@
 """A model as a conversation uses it: one window, one way to ask, whatever serves it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -9,6 +9,11 @@ from desktop.ollama_api.client import OllamaClient
 from desktop.ollama_api.replies import ChatPart
 
 KEEP_LOADED = "10m"
+OnSent = Callable[[], None]
+
+
+def _nobody() -> None:
+    """Nobody wants to know."""
 
 
 class ChatEngine(Protocol):
@@ -20,8 +25,13 @@ class ChatEngine(Protocol):
     @property
     def window(self) -> int: ...
 
-    def stream(self, messages: Sequence[Message], max_tokens: int) -> AsyncGenerator[ChatPart]:
-        """The parts of an answer; closing it stops the model. Raises UserError."""
+    def stream(
+        self, messages: Sequence[Message], max_tokens: int, on_sent: OnSent = ...
+    ) -> AsyncGenerator[ChatPart]:
+        """The parts of an answer; closing it stops the model. Raises UserError.
+
+        on_sent: called once the model has the whole request.
+        """
         ...
 
     async def render(self, messages: Sequence[Message]) -> str:
@@ -47,12 +57,12 @@ class OllamaChat:
         self._think = think
 
     async def stream(
-        self, messages: Sequence[Message], max_tokens: int
+        self, messages: Sequence[Message], max_tokens: int, on_sent: OnSent = _nobody
     ) -> AsyncGenerator[ChatPart]:
         """See `ChatEngine.stream`."""
         parts = self._client.chat_stream(
-            self.model, messages, options=self._all_options(max_tokens), think=self._think,
-            shift=False, keep_alive=KEEP_LOADED,
+            self.model, messages, on_sent, options=self._all_options(max_tokens),
+            think=self._think, shift=False, keep_alive=KEEP_LOADED,
         )
         async with aclosing(parts):
             async for part in parts:

@@ -6,14 +6,14 @@ ended it. A server that goes away costs no text.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 
 from converters.errors import UserError
 from desktop.chat.citations import CitationReader
 from desktop.chat.conversations import Conversations
-from desktop.chat.counting import Counter
-from desktop.chat.engines import ChatEngine
+from desktop.chat.counting import Counter, Message
+from desktop.chat.engines import ChatEngine, OnSent
 from desktop.chat.evidence import Checked, checked
 from desktop.chat.news import Ended, News, Piece, Planned, Searched
 from desktop.chat.passages import FoundPassage, Passage, numbered
@@ -101,31 +101,59 @@ class ChatSession:
         if self._search is not None:
             query = await standalone(
                 text, branch, self._preparer.history(branch), self._here.window, self._counter,
-                self._engine.stream, self._collect,
+                self._short_answer,
             )
             known = [*self._here.passages, *(one for turn in branch for one in turn.passages)]
             found = numbered(await self._search(query.text), known)
             yield Searched(query, found)
         prepared = await self._preparer.prepare(branch, text, found)
-        asked = self._chats.ask(
-            self._here.id, text, branch[-1].id if branch else None, sent=prepared.sent,
-            passages=prepared.new,
-        )
-        yield self._planned(asked, prepared)
+        parent = branch[-1].id if branch else None
         if found == () and self._only_found:
+            asked = self._keep_question(text, parent, prepared)
+            yield self._planned(asked, prepared)
             yield self._nothing_found(asked, prepared)
             return
-        async with aclosing(self._answer(asked, prepared, branch)) as answer:
-            async for news in answer:
-                yield news
+        async with self._streamed(prepared) as streaming:
+            await streaming.begin()  # the model reads while the question is kept
+            asked = self._keep_question(text, parent, prepared)
+            yield self._planned(asked, prepared)
+            async with aclosing(self._answer(asked, prepared, branch, streaming)) as answer:
+                async for news in answer:
+                    yield news
 
     async def _answer_again(self, asked: Turn) -> AsyncGenerator[News]:
         branch = self._chats.branch_to(asked.parent) if asked.parent is not None else ()
         prepared = await self._prepared_as_sent(asked, branch)
         yield self._planned(asked, prepared)
-        async with aclosing(self._answer(asked, prepared, branch)) as answer:
+        async with (
+            self._streamed(prepared) as streaming,
+            aclosing(self._answer(asked, prepared, branch, streaming)) as answer,
+        ):
             async for news in answer:
                 yield news
+
+    def _keep_question(self, text: str, parent: int | None, prepared: Prepared) -> Turn:
+        return self._chats.ask(
+            self._here.id, text, parent, sent=prepared.sent, passages=prepared.new
+        )
+
+    @asynccontextmanager
+    async def _streamed(self, prepared: Prepared) -> AsyncIterator[Streaming]:
+        """The answer's stream, not begun; closed at the end, and stopped by `stop` meanwhile."""
+        room = prepared.budget.answer_room
+
+        def opened(on_sent: OnSent) -> AsyncGenerator[ChatPart]:
+            return self._engine.stream(prepared.messages, room, on_sent)
+
+        streaming = Streaming(opened)
+        if self._is_stopping:
+            streaming.stop()
+        self._streaming = streaming
+        try:
+            yield streaming
+        finally:
+            self._streaming = None
+            await streaming.close()
 
     async def _prepared_as_sent(
         self, asked: Turn, branch: tuple[Turn, ...], slack: int = 0
@@ -135,9 +163,11 @@ class ChatSession:
         passages = {one.n: one for one in (*made.passages, *asked.passages)}
         return Prepared(**{**vars(made), "passages": tuple(passages.values())})
 
-    async def _collect(self, source: AsyncGenerator[ChatPart]) -> str:
+    async def _short_answer(self, messages: Sequence[Message], max_tokens: int) -> str:
         """The text of a short answer that is not shown."""
-        self._streaming = streaming = Streaming(source)
+        self._streaming = streaming = Streaming(
+            lambda sent: self._engine.stream(messages, max_tokens, sent)
+        )
         try:
             async with aclosing(streaming.parts()) as parts:
                 return "".join([part.text async for part in parts])
@@ -162,19 +192,20 @@ class ChatSession:
         return Ended(kept, nothing, found=False, predicted=prepared.predicted)
 
     async def _answer(
-        self, asked: Turn, prepared: Prepared, branch: tuple[Turn, ...]
+        self, asked: Turn, prepared: Prepared, branch: tuple[Turn, ...], streaming: Streaming
     ) -> AsyncGenerator[News]:
         answer = self._chats.begin_answer(asked.id, (*prepared.request, asked.id))
-        async with aclosing(self._answer_in(answer, asked, prepared, branch)) as news:
+        async with aclosing(self._answer_in(answer, asked, prepared, branch, streaming)) as news:
             async for one in news:
                 yield one
 
     async def _answer_in(
-        self, answer: Turn, asked: Turn, prepared: Prepared, branch: tuple[Turn, ...]
-    ) -> AsyncGenerator[News]:
+        self, answer: Turn, asked: Turn, prepared: Prepared, branch: tuple[Turn, ...],
+        streaming: Streaming,
+    ) -> AsyncGenerator[News]:  # fmt: skip
         written = _Written(CitationReader(prepared.passages))
         try:
-            async with aclosing(self._pieces(answer, prepared, written)) as pieces:
+            async with aclosing(self._pieces(answer, written, streaming)) as pieces:
                 async for piece in pieces:
                     yield piece
         except OllamaError as error:
@@ -184,9 +215,11 @@ class ChatSession:
                 raise
             self._chats.begin_anew(answer.id, (*smaller.request, asked.id))
             yield self._planned(asked, smaller)
-            async with aclosing(self._answer_in(answer, asked, smaller, branch)) as second:
-                async for news in second:
-                    yield news
+            async with self._streamed(smaller) as again:
+                second = self._answer_in(answer, asked, smaller, branch, again)
+                async with aclosing(second):
+                    async for news in second:
+                        yield news
             return
         except (asyncio.CancelledError, GeneratorExit):
             self._keep(answer, written, STOPPED)
@@ -197,28 +230,20 @@ class ChatSession:
         yield self._ended(answer, prepared, written)
 
     async def _pieces(
-        self, answer: Turn, prepared: Prepared, written: "_Written"
+        self, answer: Turn, written: "_Written", streaming: Streaming
     ) -> AsyncGenerator[Piece]:
-        if self._is_stopping:
-            written.is_stopped = True
-            return
-        room = prepared.budget.answer_room
-        self._streaming = streaming = Streaming(self._engine.stream(prepared.messages, room))
         kept_at = time.monotonic()
-        try:
-            async with aclosing(streaming.parts()) as parts:
-                async for part in parts:
-                    shown = written.take(part)
-                    if shown or part.thinking:
-                        yield Piece(shown, part.thinking)
-                    if time.monotonic() - kept_at >= _KEEP_S:
-                        self._keep(answer, written)
-                        kept_at = time.monotonic()
-            if rest := written.reader.finish():
-                yield Piece(rest)
-            written.is_stopped = streaming.is_stopped
-        finally:
-            self._streaming = None
+        async with aclosing(streaming.parts()) as parts:
+            async for part in parts:
+                shown = written.take(part)
+                if shown or part.thinking:
+                    yield Piece(shown, part.thinking)
+                if time.monotonic() - kept_at >= _KEEP_S:
+                    self._keep(answer, written)
+                    kept_at = time.monotonic()
+        if rest := written.reader.finish():
+            yield Piece(rest)
+        written.is_stopped = streaming.is_stopped
 
     def _keep(self, answer: Turn, written: "_Written", reason: str = "") -> None:
         reader = written.reader

@@ -35,7 +35,7 @@ from desktop.ollama_api.replies import (
     read_tag,
     whole_answer,
 )
-from desktop.ollama_api.transport import Transport
+from desktop.ollama_api.transport import OnSent, Transport
 
 UPLOAD_PIECE_BYTES = 1 << 20
 VERSION_S = 5.0
@@ -99,9 +99,12 @@ class OllamaClient:
             "POST", "/api/show", body, model=name, needs="modelfile"))  # fmt: skip
 
     async def chat_stream(
-        self, model: str, messages: Iterable[Message], **request: Any
-    ) -> AsyncGenerator[ChatPart]:
+        self, model: str, messages: Iterable[Message], on_sent: OnSent | None = None,
+        **request: Any,
+    ) -> AsyncGenerator[ChatPart]:  # fmt: skip
         """Yield the parts of an answer. Keyword arguments: the fields of `ChatRequest`.
+
+        on_sent: called once the whole request is on its way.
 
         Wrap it in `contextlib.aclosing` if you may leave early: that stops the generation.
 
@@ -109,7 +112,9 @@ class OllamaClient:
         """
         body = ChatRequest(model, tuple(messages), **request).body(stream=True)
         text = ""
-        lines = self._transport.lines("/api/chat", body, model=model, what="an answer")
+        lines = self._transport.lines(
+            "/api/chat", body, model=model, what="an answer", on_sent=on_sent
+        )
         try:
             # Closed here and not by the garbage collector: the connection is free at once.
             async with aclosing(lines):

@@ -27,6 +27,7 @@ from desktop.ollama_api.line_reader import LineReader, whole_body
 from desktop.ollama_api.outage import OnOutage, Outage
 
 Pieces = Callable[[], AsyncGenerator[bytes]]
+OnSent = Callable[[], None]
 Seconds = float | Callable[[], float]
 
 
@@ -90,18 +91,21 @@ class Transport:
     async def lines(
         self, path: str, body: dict[str, Any], *, model: str, what: str,
         first_s: float | None = None, line_s: Seconds | None = None,
-    ) -> AsyncGenerator[dict[str, Any]]:
+        on_sent: OnSent | None = None,
+    ) -> AsyncGenerator[dict[str, Any]]:  # fmt: skip
         """Yield the JSON lines of a streamed answer; an `error` line is raised.
 
         what: the words for this stream in a `StreamCut`. first_s, line_s: the silence before the
         first and a later line instead of the limits' own; line_s is asked anew for each line if
-        it can be called. The caller checks the last line.
+        it can be called. on_sent: told that the request is out. The caller checks the last line.
         """
         limits = self.limits
         first = first_s or limits.first_line_s
 
         async def attempt() -> httpx.Response:
-            request = self._http.build_request("POST", path, json=body)
+            request = self._http.build_request(
+                "POST", path, json=body, extensions=_watched(on_sent)
+            )
             async with self._translated(what, first):
                 return await self._http.send(request, stream=True)
 
@@ -176,6 +180,16 @@ class Transport:
             raise StreamCut(what) from None
         except httpx.HTTPError as error:
             raise OllamaUnreadable(self.url, f"{type(error).__name__}: {error}") from error
+
+
+def _watched(on_sent: OnSent | None) -> dict[str, Any]:
+    """httpx' extension that tells each step of an exchange; only the last one of sending counts."""
+
+    async def trace(step: str, _details: dict[str, Any]) -> None:
+        if on_sent is not None and step.endswith(".send_request_body.complete"):
+            on_sent()
+
+    return {"trace": trace} if on_sent is not None else {}
 
 
 def _unconnected(url: str, error: BaseException) -> OllamaError:

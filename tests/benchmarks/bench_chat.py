@@ -3,7 +3,8 @@
     python -m tests.benchmarks.bench_chat
 
 The scripted server, in a process of its own, writes its clock into every token, so one token's way
-is measured alone. Both sides take turns. Milliseconds: median and p99.
+is measured alone. The sides take turns. Milliseconds: median and p99. "request" begins where the
+messages are ready; "question" also with search left out: preparing the prompt, and keeping it.
 """
 
 import asyncio
@@ -17,10 +18,12 @@ from contextlib import aclosing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from desktop.chat.citations import CitationReader
 from desktop.chat.conversations import Conversations
 from desktop.chat.engines import OllamaChat
 from desktop.chat.news import Piece
 from desktop.chat.session import ChatSession
+from desktop.chat.streaming import Streaming
 from desktop.ollama_api.client import OllamaClient
 from tests.desktop.chat.talking import WordCounter
 
@@ -44,21 +47,40 @@ def main() -> None:
 async def _measure(url: str) -> None:
     print(f"{'tokens/s':>9}{'':>22}{'raw socket':>20}{'conversation':>20}{'added':>16}")
     for rate in RATES:
-        raw_first, raw_way, own_first, own_way = [], [], [], []
+        raw_first, raw_way, own_first, own_way, request = [], [], [], [], []
         with tempfile.TemporaryDirectory() as folder, Conversations(Path(folder)) as chats:
+            raw = await _Raw.open(url)
             async with OllamaClient(url) as client:
                 engine = OllamaChat(client, f"m{rate}", WINDOW)
+                await client.chat(engine.model, [])  # connected, as after `show`
                 for _ in range(TURNS):
                     here = chats.create(engine.model, WINDOW).id
                     session = ChatSession(chats, here, engine, WordCounter())
-                    first, way = await _raw(url, rate)
+                    first, way = await raw.ask(rate)
                     raw_first.append(first)
                     raw_way += way
+                    request.append(await _request(engine))
                     first, way = await _own(session)
                     own_first.append(first)
                     own_way += way
+            await raw.close()
+        _row(rate, "request to first token", raw_first, request)
         _row(rate, "question to first token", raw_first, own_first)
         _row(rate, "way of a token", raw_way, own_way)
+
+
+async def _request(engine: OllamaChat) -> float:
+    """Seconds from messages to the first token that can be shown."""
+    start, first = time.time(), 0.0
+    reader = CitationReader(())
+    messages = [{"role": "user", "content": "How large was it?"}]
+    streaming = Streaming(lambda sent: engine.stream(messages, 100, sent))
+    await streaming.begin()
+    async with aclosing(streaming.parts()) as parts:
+        async for part in parts:
+            if reader.feed(part.text).strip():
+                first = first or time.time() - start
+    return first
 
 
 async def _own(session: ChatSession) -> tuple[float, list[float]]:
@@ -71,19 +93,33 @@ async def _own(session: ChatSession) -> tuple[float, list[float]]:
     return arrived[0][0] - start, [here - there for here, there in arrived]
 
 
-async def _raw(url: str, rate: int) -> tuple[float, list[float]]:
-    start, arrived = time.time(), []
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    body = json.dumps({"model": f"m{rate}", "messages": []}).encode()
-    head = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
-    async for line in reader:
-        if line.startswith(b'{"m') and (text := json.loads(line)["message"]["content"]):
-            arrived.append((time.time(), float(text)))
-    writer.close()
-    await writer.wait_closed()
-    return arrived[0][0] - start, [here - there for here, there in arrived]
+class _Raw:
+    """The least that can be done: one socket that stays open, as Ollama keeps it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    @classmethod
+    async def open(cls, url: str) -> "_Raw":
+        host, port = url.removeprefix("http://").split(":")
+        return cls(*await asyncio.open_connection(host, int(port)))
+
+    async def ask(self, rate: int) -> tuple[float, list[float]]:
+        start, arrived = time.time(), list[tuple[float, float]]()
+        body = json.dumps({"model": f"m{rate}", "messages": []}).encode()
+        head = f"POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        self._writer.write(head.encode() + body)
+        async for line in self._reader:
+            if line == b"0\r\n":  # the last chunk; an empty line follows
+                await self._reader.readline()
+                break
+            if line.startswith(b'{"m') and (text := json.loads(line)["message"]["content"]):
+                arrived.append((time.time(), float(text)))
+        return arrived[0][0] - start, [here - there for here, there in arrived]
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
 
 
 def _row(rate: int, what: str, raw: Sequence[float], own: Sequence[float]) -> None:
@@ -106,20 +142,34 @@ async def _serving(pipe: Connection) -> None:
 
 
 async def _connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answers in chunks on a connection that stays open, as Ollama does."""
+    try:
+        while True:
+            await _exchange(reader, writer)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        writer.close()
+
+
+async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     length = int(head.partition("content-length:")[2].split()[0])
     body = json.loads(await reader.readexactly(length))
     rate = int(body["model"].removeprefix("m"))
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
-                 b"Connection: close\r\n\r\n")  # fmt: skip
+                 b"Transfer-Encoding: chunked\r\n\r\n")  # fmt: skip
     for _ in range(TOKENS):
         await asyncio.sleep(1 / rate)
         message = {"role": "assistant", "content": f"{time.time():.6f} "}
-        writer.write(json.dumps({"message": message, "done": False}).encode() + b"\n")
+        _chunk(writer, {"message": message, "done": False})
     end = {"message": {"content": ""}, "done": True, "done_reason": "stop", "eval_count": TOKENS}
-    writer.write(json.dumps(end).encode() + b"\n")
+    _chunk(writer, end)
+    writer.write(b"0\r\n\r\n")
     await writer.drain()
-    writer.close()
+
+
+def _chunk(writer: asyncio.StreamWriter, entry: dict[str, object]) -> None:
+    line = json.dumps(entry).encode() + b"\n"
+    writer.write(b"%x\r\n%b\r\n" % (len(line), line))
 
 
 if __name__ == "__main__":
