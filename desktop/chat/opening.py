@@ -46,8 +46,8 @@ class Talker:
 class TalkWish:
     """window: tokens, at most the model's own. think: let a model that can think do so first.
 
-    is_steady: the likeliest word always, so that one question has one answer; else as the model's
-    own parameters say.
+    is_steady: the likeliest word always, so that one question has one answer as far as the server
+    repeats itself (its prompt cache rounds); else as the model's own parameters say.
     """
 
     window: int = DEFAULT_WINDOW
