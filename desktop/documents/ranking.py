@@ -34,6 +34,11 @@ class Question:
         return cls(query, expand(query, packs))
 
     @property
+    def terms(self) -> tuple[str, ...]:
+        """Stems of the question and of the packs, each once."""
+        return self.query.terms + self.added_terms
+
+    @property
     def added_terms(self) -> tuple[str, ...]:
         """Stems of the packs that the question does not hold itself."""
         return tuple(term for term in self.expansion.terms if term not in self.query.terms)
