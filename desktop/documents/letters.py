@@ -11,13 +11,15 @@ _WITHOUT_SPACES = (
 )
 _RUN = re.compile(f"[{_WITHOUT_SPACES}]+")
 _CODE = re.compile(r"(?=\S*\d)(?=\S*[^\W\d_])[^\W_]+(?:[-./_:#+][^\W_]+)*")
+# Words with a digit, found at their first character alone; what _CODE looks for is inside of one.
+_WITH_DIGIT = re.compile(r"(?<!\S)[^\s\d]*+\d\S*")
 _SHORTEST_CODE = 4
 LETTERS = 3
 
 
 def odd_words(text: str) -> list[str]:
     """The runs of scripts without spaces, and the codes (letters with digits), in order."""
-    codes = [word for word in _CODE.findall(text)
+    codes = [word for with_digit in _WITH_DIGIT.findall(text) for word in _CODE.findall(with_digit)
              if len(word) >= _SHORTEST_CODE and not _RUN.search(word)]  # fmt: skip
     return [*_RUN.findall(text), *codes]
 
