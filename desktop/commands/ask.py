@@ -92,7 +92,11 @@ def searched_text(source: Source) -> str:
 
 def _output(told: Told, source: Source) -> Output:
     value: dict[str, Any] = answer_value(told)
-    value["searched"] = list(source.last.searched) if source.last else []
+    if found := source.last:
+        value |= {
+            "searched": list(found.searched), "pages": found.pages,
+            "pages_indexed": found.pages_indexed,
+        }
     is_stopped = value["reason"] == STOPPED_BY_PERSON
     where = "\n".join(part for part in (window_text(told), searched_text(source)) if part)
     text = "".join(f"\n{part}\n" for part in (sources_text(told), where) if part).rstrip("\n")

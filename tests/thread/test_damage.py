@@ -145,7 +145,9 @@ def test_an_adapter_that_misses_one_tensor_fails(work, gate, tmp_path):
     shutil.rmtree(tmp_path)
 
 
+@pytest.mark.slow
 def test_an_adapter_that_is_not_applied_fails_both_logits_and_delta(work, gate, tmp_path):
+    """Slow: one more export with its proofs, 27 s; a missing tensor is found in `make test`."""
     from converters.export import ExportPlan, export
 
     plan = ExportPlan(work.job.base.path, None, tmp_path / "plain.gguf")

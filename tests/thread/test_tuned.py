@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 
+import pytest
+
 from desktop.core.catalog import file_sha256
 from desktop.jobs.journal import read_entries
 from desktop.jobs.progress import JobView, reduce
@@ -129,7 +131,9 @@ def test_the_journal_tells_the_whole_run(tuned):
     assert [entry.sequence for entry in entries] == list(range(1, len(entries) + 1))
 
 
+@pytest.mark.slow
 def test_verify_makes_the_same_proofs_again(tuned):
+    """Slow: all proofs once more, 45 s."""
     ran = tuned.desk.run("verify", "tickets", "--job", tuned.result["job"], "--json")
     assert ran.code == 0, ran.err
     assert {name: proof["status"] for name, proof in ran.json.items()} == dict.fromkeys(

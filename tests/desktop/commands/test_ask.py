@@ -1,6 +1,10 @@
 """`tunedesk ask` as scripts use it: keys, texts, exit codes, over a server that is scripted."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -190,6 +194,26 @@ def test_a_question_of_a_megabyte_is_refused_and_nothing_is_cut(
         1, "The message does not fit into the model's context.",
     )  # fmt: skip
     assert "Nothing was cut or sent." in error["detail"]
+
+
+def test_control_c_keeps_what_came_and_ends_with_exit_code_3(
+    scripted: ScriptedOllama, home: Path
+):
+    slow = Reply(tuple(chat_line(f"word{n} ") for n in range(200)), pause_s=0.05)
+    scripted.script("POST", "/api/chat", slow)
+    words = ("ask", "How large is the staff?", "--model", "m", "--ollama", scripted.url, "--json")
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "desktop", *words, "--home", str(home)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while not scripted.seen("POST", "/api/chat") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    value = json.loads(process.communicate(timeout=10)[0])
+    assert (process.returncode, value["complete"], value["reason"]) == (3, False, "stopped")
+    assert value["answer"].startswith("word0 word1")
 
 
 def test_asking_leaves_no_conversation(scripted: ScriptedOllama, home: Path):
