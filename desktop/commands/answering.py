@@ -12,6 +12,7 @@ from rich.status import Status
 from converters.errors import UserError
 from desktop.chat.evidence import Citation
 from desktop.chat.news import Ended, News, Piece, Planned, Searched
+from desktop.core.terminal_text import harmless_text
 
 _QUOTED = 200
 _NAMED = 5
@@ -55,16 +56,18 @@ class Screen:
     def line(self, text: str) -> None:
         """Something that belongs to the talk, on standard output."""
         if not self.is_quiet:
-            print(text, flush=True)
+            print(harmless_text(text), flush=True)
 
     def note(self, text: str) -> None:
         """A sentence beside the answer, on standard error."""
-        self._console.print(text, style="dim", markup=False, soft_wrap=True)
+        shown = harmless_text(text)
+        self._console.print(shown, style="dim", markup=False, soft_wrap=True)
 
     def problem(self, error: UserError) -> None:
         """What went wrong, as every command tells it."""
         lines = [f"Error: {error.title}", error.detail, error.hint]
-        print("\n".join(line for line in lines if line), file=sys.stderr, flush=True)
+        shown = harmless_text("\n".join(line for line in lines if line))
+        print(shown, file=sys.stderr, flush=True)
 
     def _take(self, one: News, told: Told) -> None:
         match one:
@@ -94,7 +97,7 @@ class Screen:
             self._wait("")
             self._has_text = True
             if not self.is_quiet:
-                print(piece.text, end="", flush=True)
+                print(harmless_text(piece.text), end="", flush=True)
 
     def _wait(self, what: str) -> None:
         """Say what is waited for, at a terminal; "" for nothing."""

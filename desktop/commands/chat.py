@@ -14,6 +14,7 @@ from desktop.chat.budget import DEFAULT_WINDOW
 from desktop.commands import ask as asking
 from desktop.commands.ask import AllowHost, File, Packs, Think, Window
 from desktop.commands.context import USER_ERROR, Context, Output
+from desktop.core.terminal_text import harmless_text
 from desktop.ollama_api.errors import StreamCut
 from desktop.serving.choice import choose
 
@@ -79,7 +80,7 @@ async def _once(context: Context, model: str, once: str) -> Output:
 def _incomplete(context: Context, cut: StreamCut) -> Output:
     """What came before the answer was cut off: shown, and never taken for the whole."""
     if not context.as_json:
-        print(f"{cut.text}{INCOMPLETE}", flush=True)
+        print(harmless_text(f"{cut.text}{INCOMPLETE}"), flush=True)
         print(f"Error: {cut.title}\n{cut.detail}\n{cut.hint}", file=sys.stderr, flush=True)
     value = {**cut.as_json(), "answer": cut.text, "complete": False}
     return Output(value, "", USER_ERROR)

@@ -17,6 +17,7 @@ import typer
 
 from converters.errors import Stopped, UserError
 from desktop.core.paths import OTHER_HOME, Home, resolve_home
+from desktop.core.terminal_text import harmless_text
 
 DONE, USER_ERROR, USAGE, STOPPED, PROOF_FAILED = 0, 1, 2, 3, 4
 EngineChoice = Literal["auto", "ollama", "builtin"]
@@ -33,7 +34,8 @@ class Context:
 
     def say(self, text: str) -> None:
         """A line of progress or explanation; never on standard output when that is JSON."""
-        print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        file = sys.stderr if self.as_json else sys.stdout
+        print(harmless_text(text), file=file, flush=True)
 
 
 @dataclass(frozen=True)
@@ -168,4 +170,4 @@ def _print(value: Any, text: str, as_json: bool, stream: Any) -> None:
     if as_json:
         print(json.dumps(value, ensure_ascii=False, indent=1), flush=True)
     elif text:
-        print(text, file=stream, flush=True)
+        print(harmless_text(text), file=stream, flush=True)

@@ -12,6 +12,7 @@ from desktop.chat.consent import require_consent
 from desktop.chat.opening import Talker, TalkWish
 from desktop.chat.sources import Source
 from desktop.commands.context import Context
+from desktop.core.terminal_text import harmless_text
 from desktop.documents.packs import shipped_packs
 from desktop.documents.shelf import find_library
 from desktop.ollama_api.outage import News
@@ -98,4 +99,4 @@ def require_allowed(context: Context, talker: Talker, allowed: Sequence[str]) ->
 
 def say_aside(text: str) -> None:
     """A sentence that is not the answer."""
-    print(text, file=sys.stderr, flush=True)
+    print(harmless_text(text), file=sys.stderr, flush=True)

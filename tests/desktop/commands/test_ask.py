@@ -220,3 +220,10 @@ def test_asking_leaves_no_conversation(scripted: ScriptedOllama, home: Path):
     answers(scripted, "340 people [1].")
     call(home, "ask", "How large is the staff?", "--model", "m", "--ollama", scripted.url)
     assert json.loads(call(home, "chats", "--json").stdout) == []
+
+
+def test_an_answer_cannot_steer_the_terminal(scripted: ScriptedOllama, home: Path):
+    answers(scripted, "340 \x1b]0;owned\x07people \x1b[2J[1].")
+    run = call(home, "ask", "How large is the staff?", "--model", "m", "--ollama", scripted.url)
+    assert run.stdout.startswith("340 \ufffd]0;owned\ufffdpeople \ufffd[2J[1].")
+    assert "\x1b" not in run.output
