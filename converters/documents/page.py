@@ -15,6 +15,8 @@ from converters.errors import UserError
 Verdict = Literal["text", "scan", "garbled", "empty"]
 Boxes = npt.NDArray[np.float32]
 Span = tuple[int, int]
+Place = tuple[int, int, int]
+"""A word twice: its first character in a table row, that in the page's text, its length."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Page:
     verdict: "text"; "scan" (pictures, no text); "garbled" (characters that are no words: broken
     encodings); "empty". hidden: characters that a reader does not see (never drawn, below 2 points,
     outside of the page, in the background's colour); they are marked by hidden_spans, not deleted.
-    table_rows: the rows of ruled tables as "header: value; header: value".
+    table_rows: the rows of ruled tables as "header: value; header: value". row_places: of each
+    row, where the words of its own cells (not the headers) stand in the text.
     """
 
     number: int
@@ -38,6 +41,7 @@ class Page:
     hidden: int = 0
     hidden_spans: tuple[Span, ...] = ()
     table_rows: tuple[str, ...] = ()
+    row_places: tuple[tuple[Place, ...], ...] = ()
 
 
 @dataclass

@@ -21,6 +21,7 @@ def page_frame(page: Page) -> tuple[Head, bytes]:
         "hidden": page.hidden,
         "spans": page.hidden_spans,
         "rows": page.table_rows,
+        "row_places": page.row_places,
         "text_bytes": len(text),
     }
     return head, text + page.boxes.tobytes() if has_places else text
@@ -40,6 +41,9 @@ def page_of(head: Head, payload: bytearray) -> Page:
         hidden=head["hidden"],
         hidden_spans=tuple((start, end) for start, end in head["spans"]),
         table_rows=tuple(head["rows"]),
+        row_places=tuple(
+            tuple((at, start, length) for at, start, length in row) for row in head["row_places"]
+        ),
     )
 
 

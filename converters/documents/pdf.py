@@ -108,7 +108,8 @@ def _page(number: int, page: PdfPage) -> Page:
         verdict=verdict,
         hidden=sum(end - start for start, end in spans),
         hidden_spans=spans,
-        table_rows=rows,
+        table_rows=tuple(row.text for row in rows),
+        row_places=tuple(row.places for row in rows),
     )
 
 

@@ -5,13 +5,14 @@ lines stays what it is, lines of text.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from converters.documents.flow import NEW_LINE, Flow
-from converters.documents.page import Boxes
+from converters.documents.page import Boxes, Place
 from converters.documents.page_objects import PageObjects
 from converters.documents.pdfium import PdfPage
 from converters.documents.rules import Lines, Rules, rules_of
@@ -22,31 +23,41 @@ _FEWEST_LINES = 3
 _BESIDE = 0.6  # of the first cell's lines must have a partner to be rows of their own
 
 Edges = npt.NDArray[np.float32]
-Cells = list[list[str]]
 
 
-def table_rows(page: PdfPage, objects: PageObjects, flow: Flow, boxes: Boxes) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Row:
+    """A cell or a whole row. places: see `Page.row_places`, counted in this text."""
+
+    text: str = ""
+    places: tuple[Place, ...] = ()
+
+
+Cells = list[list[Row]]
+
+
+def table_rows(page: PdfPage, objects: PageObjects, flow: Flow, boxes: Boxes) -> tuple[Row, ...]:
     """The rows of every ruled table of a page, in the order of its tables from the top."""
     rules = rules_of(page, objects)
     if len(rules.across) < _FEWEST_LINES or len(rules.down) < 2 or not flow.text:
         return ()
     if len(rules.across) + len(rules.down) > _MOST_RULES:
         return ()
-    rows: list[str] = []
+    rows: list[Row] = []
     for columns, lines in _grids(rules):
         rows += described(_cells(columns, lines, flow, boxes))
     return tuple(rows)
 
 
-def described(cells: Cells) -> list[str]:
+def described(cells: Cells) -> list[Row]:
     """Rows of cells as sentences: the first row names the columns unless it holds figures."""
-    cells = [row for row in cells if any(row)]
+    cells = [row for row in cells if any(cell.text for cell in row)]
     if len(cells) < 2:
         return []
-    header, body = cells[0], cells[1:]
+    header, body = [cell.text for cell in cells[0]], cells[1:]
     if not names_columns(header):
         header, body = [""] * len(header), cells
-    return [sentence(header, row) for row in body]
+    return [_placed_sentence(header, row) for row in body]
 
 
 def names_columns(row: list[str]) -> bool:
@@ -58,6 +69,32 @@ def sentence(header: list[str], row: list[str]) -> str:
     """One row in words, its empty cells left out."""
     pairs = zip(header, row, strict=True)
     return "; ".join(f"{name}: {value}" if name else value for name, value in pairs if value)
+
+
+def _placed_sentence(header: list[str], row: list[Row]) -> Row:
+    """The same that knows where its cells stand."""
+    told, places = "", list[Place]()
+    for name, cell in zip(header, row, strict=True):
+        if not cell.text:
+            continue
+        told += ("; " if told else "") + (f"{name}: " if name else "")
+        places += _moved(cell.places, len(told))
+        told += cell.text
+    return Row(told, tuple(places))
+
+
+def _together(words: Sequence[Row]) -> Row:
+    """Words or lines of one cell with spaces between."""
+    told, places = "", list[Place]()
+    for word in words:
+        told += " " if told else ""
+        places += _moved(word.places, len(told))
+        told += word.text
+    return Row(told, tuple(places))
+
+
+def _moved(places: Sequence[Place], by: int) -> Iterator[Place]:
+    return ((at + by, start, length) for at, start, length in places)
 
 
 def _is_figure(text: str) -> bool:
@@ -111,17 +148,18 @@ def _merged(values: npt.NDArray[np.float32]) -> Edges:
 def _cells(columns: Edges, lines: Edges, flow: Flow, boxes: Boxes) -> Cells:
     """The text of every cell; a row without lines inside it is split where its text lines up."""
     width, height = len(columns) - 1, len(lines) - 1
-    found: list[list[dict[int, str]]] = [[{} for _ in range(width)] for _ in range(height)]
+    found: list[list[dict[int, list[Row]]]] = [
+        [{} for _ in range(width)] for _ in range(height)
+    ]
     for word, column, row, line in _words(columns, lines, flow, boxes):
         if 0 <= column < width and 0 <= row < height:
-            cell = found[row][column]
-            cell[line] = f"{cell[line]} {word}" if line in cell else word
+            found[row][column].setdefault(line, []).append(word)
     return [cells for row in found for cells in _split(row)]
 
 
 def _words(
     columns: Edges, lines: Edges, flow: Flow, boxes: Boxes
-) -> Iterator[tuple[str, int, int, int]]:
+) -> Iterator[tuple[Row, int, int, int]]:
     """Each word with the column and the row that its middle lies in, and its line of text."""
     places = boxes[flow.take]
     has_place = (flow.take >= 0) & np.isfinite(places[:, 0])
@@ -143,15 +181,16 @@ def _words(
         strict=True,
     )
     for start, end, column, row, line in named:
-        yield flow.text[start : end + 1], column, row, line
+        text = flow.text[start : end + 1]
+        yield Row(text, ((0, start, len(text)),)), column, row, line
 
 
-def _split(row: list[dict[int, str]]) -> Cells:
+def _split(row: list[dict[int, list[Row]]]) -> Cells:
     """One row, or one for each text line of its first cell if the other cells stand beside them."""
     filled = [set(cell) for cell in row if cell]
     first = filled[0] if filled else set()
     others = filled[1:]
     together = len(first) > 1 and all(lines <= first for lines in others)
     if not (together and any(len(lines) > _BESIDE * len(first) for lines in others)):
-        return [[" ".join(cell.values()) for cell in row]]
-    return [[cell.get(line, "") for cell in row] for line in sorted(first)]
+        return [[_together([word for line in cell.values() for word in line]) for cell in row]]
+    return [[_together(cell.get(line, [])) for cell in row] for line in sorted(first)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 CHUNK_CHARACTERS = 1_800
 OVERLAP_CHARACTERS = 150
+BELOW = "\f"  # between a page's own text and its table rows (`table_text`)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,17 @@ def chunks_of(page: int, text: str) -> list[Chunk]:
 
 def chunk_spans(text: str) -> list[tuple[int, int]]:
     """(start, end) of each chunk. Every visible character lies in one of them."""
+    if BELOW not in text:
+        return _spans(text)
+    spans: list[tuple[int, int]] = []
+    first = 0
+    for part in text.split(BELOW):
+        spans += [(first + start, first + end) for start, end in _spans(part)]
+        first += len(part) + 1
+    return spans
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
     start, last = _skip_spaces(text, 0), len(text.rstrip())
     while start < last:

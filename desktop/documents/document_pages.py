@@ -20,6 +20,7 @@ from desktop.documents.letters import odd_words
 from desktop.documents.library import Library
 from desktop.documents.postings import Postings
 from desktop.documents.profiles import Profile
+from desktop.documents.table_text import with_rows
 from desktop.documents.tokens import PageText, Tokens
 
 
@@ -71,7 +72,7 @@ class DocumentPages:
 
     def add(self, page: Page) -> None:
         """Take the next page; `store` keeps it."""
-        self._waiting.append(page)
+        self._waiting.append(with_rows(page))
 
     def store(self, page_count: int | None) -> None:
         """Keep the pages that wait; they can be searched from here on."""

@@ -3,7 +3,7 @@
 Which documents were searched is part of every answer, and so is how much of them is indexed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from converters.documents.page import Page
@@ -16,6 +16,7 @@ from desktop.documents.library import Library
 from desktop.documents.lookup import LibraryDocuments, PostingsCache, Searchable
 from desktop.documents.packs import Pack
 from desktop.documents.search import Hit, Ranked, rank_collection, rank_document
+from desktop.documents.table_text import best_rows, is_of_rows, own_text
 from desktop.documents.why import By, Why
 
 _LISTED = 10
@@ -91,8 +92,9 @@ def look(
 def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> Answer:
     """The second half: the best passages of the ranking, cut out of their pages."""
     documents, everything = looked.documents, looked.store.all
-    found = looked.ranked.found(k)
-    passages = [_passage(library, documents[hit.document], hit) for hit in found.hits]
+    found, asked = looked.ranked.found(k), looked.ranked.question
+    terms = (*asked.query.terms, *asked.expansion.terms)
+    passages = [_passage(library, documents[hit.document], hit, terms) for hit in found.hits]
     if not passages:
         passages = _by_letters(library, looked, question, k)
     return Answer(
@@ -117,7 +119,7 @@ def whole_document(library: Library, file: str = "") -> tuple[str, tuple[Passage
     pages = (library.page(document.id, number) for number in library.page_numbers(document.id))
     return document.name, tuple(
         _cut_out(document, page, span, 0.0, "the whole document")
-        for page in pages for span in _side_by_side(chunk_spans(page.text))
+        for page in pages for span in _side_by_side(chunk_spans(own_text(page.text)))
     )
 
 
@@ -158,9 +160,14 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_LISTED]) + more + "."
 
 
-def _passage(library: Library, document: Searchable, hit: Hit) -> Passage:
-    page = library.page(document.id, hit.page)
-    return _cut_out(document, page, (hit.start, hit.end), hit.score, hit.why)
+def _passage(
+    library: Library, document: Searchable, hit: Hit, terms: Collection[str]
+) -> Passage:
+    """Of table rows only those that hold most of the question."""
+    page, span = library.page(document.id, hit.page), (hit.start, hit.end)
+    if is_of_rows(page.text, hit.start):
+        span = best_rows(page.text, span, terms)
+    return _cut_out(document, page, span, hit.score, hit.why)
 
 
 def _cut_out(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from converters.documents.kinds import open_document
 from converters.documents.page import Page
+from desktop.documents.table_text import with_rows
 from desktop.documents.tokens import PageText
 from tests.benchmarks.text_pdf import write_pdf
 
@@ -53,7 +54,7 @@ def page_texts(path: Path) -> list[PageText]:
     """The text of each page of a PDF in reading order; a page that cannot be read is empty."""
     with open_document(path) as reader:
         return [
-            PageText(page.number, page.text if isinstance(page, Page) else "")
+            PageText(page.number, with_rows(page).text if isinstance(page, Page) else "")
             for page in reader.pages()
         ]
 

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from converters.documents.ruled_tables import described
+from converters.documents.ruled_tables import Row, described
 from tests.converters.documents.test_pdf import only_page
 from tests.converters.documents.tiny_pdf import line
 
@@ -59,9 +59,24 @@ def test_no_lines_no_table_and_an_underlined_page_is_none() -> None:
     assert only_page("".join(f"60 {y} m 400 {y} l S\n" for y in TOPS) + _text()).table_rows == ()
 
 
+def _described(cells: list[list[str]]) -> list[str]:
+    return [row.text for row in described([[Row(text) for text in row] for row in cells])]
+
+
+def test_the_words_of_a_row_are_placed_and_its_headers_are_not() -> None:
+    rules = "".join(f"60 {y} m 400 {y} l S\n" for y in TOPS)
+    rules += "".join(f"{x} 610 m {x} 700 l S\n" for x in LEFTS)
+    page = only_page(rules + _text())
+    for row, places in zip(page.table_rows, page.row_places, strict=True):
+        for at, start, length in places:
+            assert row[at : at + length] == page.text[start : start + length]
+    valves = [page.text[start : start + length] for _, start, length in page.row_places[1]]
+    assert valves == ["Net", "valves", "80", "95"]
+
+
 def test_a_first_row_of_figures_names_no_column() -> None:
-    assert described([["", "12", "13"], ["Pumps", "14", "15"]]) == ["12; 13", "Pumps; 14; 15"]
+    assert _described([["", "12", "13"], ["Pumps", "14", "15"]]) == ["12; 13", "Pumps; 14; 15"]
 
 
 def test_empty_cells_are_left_out() -> None:
-    assert described([["A", "B", ""], ["1", "", "x"]]) == ["A: 1; x"]
+    assert _described([["A", "B", ""], ["1", "", "x"]]) == ["A: 1; x"]
