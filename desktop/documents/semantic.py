@@ -1,7 +1,8 @@
 """The semantic slot: pages re-ordered by the meaning of their passages, after the words' result.
 
 FACTS 3.7, step 9: z(score) + 0.6 clip(z(cosine), -1.5, 3) over the pages that words found. The
-vectors are those of search's own chunks, so that a vector belongs to a passage that can be shown.
+vectors are those of pieces of search's own chunks, so that each belongs to a passage that can be
+shown: embedding models see the first few hundred words of a text, and small ones blur long ones.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,9 @@ from desktop.documents.why import By
 
 CANDIDATE_CHUNKS = 40
 KEPT_TOGETHER = 16  # chunks: what is cut off loses at most so many vectors
+PIECE_CHARACTERS, PIECE_OVERLAP = 1_000, 100
 Half = NDArray[np.float16]
+"""(pieces, dimension): the vectors of one passage."""
 MEANING_SHARE, LOWEST, HIGHEST = 0.6, -1.5, 3.0
 
 
@@ -41,7 +44,7 @@ class Passages(Protocol):
         ...
 
     def vectors(self, digest: str, passages: Sequence[Passage]) -> Mapping[Passage, Half]:
-        """The stored (dimension,) vectors of the model with that digest, as far as there are."""
+        """The stored vectors of the model with that digest, as far as there are."""
         ...
 
     def store(self, digest: str, vectors: Mapping[Passage, Half]) -> None:
@@ -61,7 +64,7 @@ async def with_meaning(ranked: Ranked, passages: Passages, embedder: Embedder) -
     asked = (await embedder.questions([ranked.question.query.text]))[0]
     wanted = [passage_of(ranked, chunk) for chunk in chunks]
     vectors = await _vectors(wanted, passages, embedder, len(asked))
-    cosines = np.array([float(vectors[each].astype(np.float32) @ asked) for each in wanted])
+    cosines = np.array([float((vectors[each].astype(np.float32) @ asked).max()) for each in wanted])
     return add_cosines(ranked, chunks, cosines)
 
 
@@ -86,6 +89,16 @@ def passage_of(ranked: Ranked, chunk: int) -> Passage:
         start=int(scope.chunk_start[chunk]),
         end=int(scope.chunk_end[chunk]),
     )
+
+
+def pieces_of(text: str) -> list[str]:
+    """The text in equal parts of at most 1,000 characters, each 100 or more into the one before."""
+    if len(text) <= PIECE_CHARACTERS:
+        return [text]
+    parts = -(-(len(text) - PIECE_OVERLAP) // (PIECE_CHARACTERS - PIECE_OVERLAP))
+    step = (len(text) - PIECE_CHARACTERS) / (parts - 1)
+    starts = [round(part * step) for part in range(parts)]
+    return [text[start : start + PIECE_CHARACTERS] for start in starts]
 
 
 def add_cosines(ranked: Ranked, chunks: Sequence[int], cosines: Floats) -> Ranked:
@@ -120,12 +133,14 @@ async def _vectors(
 ) -> dict[Passage, Half]:
     """Stored vectors of the right dimension, and new ones for the rest, which are then kept."""
     stored = passages.vectors(embedder.digest, wanted)
-    known = {each: vector for each, vector in stored.items() if len(vector) == dimension}
+    known = {each: vector for each, vector in stored.items() if vector.shape[1] == dimension}
     missing = [each for each in wanted if each not in known]
     for start in range(0, len(missing), KEPT_TOGETHER):
         together = missing[start : start + KEPT_TOGETHER]
-        made = await embedder.passages(passages.texts(together))
-        new = dict(zip(together, made.astype(np.float16), strict=True))
+        pieces = [pieces_of(text) for text in passages.texts(together)]
+        made = await embedder.passages([piece for those in pieces for piece in those])
+        ends = np.cumsum([len(those) for those in pieces])
+        new = dict(zip(together, np.split(made.astype(np.float16), ends[:-1]), strict=True))
         passages.store(embedder.digest, new)
         known |= new
     return known

@@ -48,11 +48,12 @@ class StoredVectors:
         with in_words(self._library.path):
             for passage in passages:
                 row = self._library.connection.execute(
-                    f"SELECT vector FROM vectors WHERE model = ? AND chunk = ({_CHUNK})",
+                    f"SELECT vector, dimension FROM vectors WHERE model = ? AND chunk = ({_CHUNK})",
                     (digest, *self._place(passage)),
                 ).fetchone()
-                if row:
-                    found[passage] = np.frombuffer(row[0], "<f2").astype(np.float16)
+                if row and row[0] and len(row[0]) % (2 * row[1]) == 0:
+                    numbers = np.frombuffer(row[0], "<f2").astype(np.float16)
+                    found[passage] = numbers.reshape(-1, row[1])
         return found
 
     def store(self, digest: str, vectors: Mapping[Passage, Half]) -> None:
@@ -72,7 +73,7 @@ class StoredVectors:
         with in_words(path), closing(connect(path, may_write=True)) as base, transaction(base):
             base.executemany(
                 f"INSERT OR REPLACE INTO vectors SELECT id, ?, ?, ? FROM ({_CHUNK})",
-                [(digest, len(vector), vector.astype("<f2").tobytes(), *self._place(passage))
+                [(digest, vector.shape[1], vector.astype("<f2").tobytes(), *self._place(passage))
                  for passage, vector in vectors.items()],
             )  # fmt: skip
 

@@ -13,6 +13,7 @@ from desktop.documents.semantic import (
     add_cosines,
     candidate_chunks,
     passage_of,
+    pieces_of,
     with_meaning,
 )
 from tests.desktop.documents.texts import pages
@@ -113,7 +114,7 @@ def test_another_digest_or_dimension_is_embedded_again(ranked: Ranked, run_async
     embedder.digest = "e" * 64
     run_async(with_meaning(ranked, passages, embedder))
     assert len(embedder.embedded) == 8
-    passages.kept = {key: vector[:2] for key, vector in passages.kept.items()}
+    passages.kept = {key: vector[:, :2] for key, vector in passages.kept.items()}
     run_async(with_meaning(ranked, passages, embedder))
     assert len(embedder.embedded) == 12
 
@@ -123,3 +124,32 @@ def test_nothing_found_by_words_asks_no_model(run_async: Any):
     embedder = WordEmbedder()
     assert run_async(with_meaning(nothing, StoredPassages(), embedder)) is nothing
     assert embedder.embedded == []
+
+
+@pytest.mark.parametrize("length", [1, 1_000, 1_001, 1_800, 1_900, 1_901, 5_000])
+def test_pieces_cover_the_text_and_overlap(length: int):
+    text = "".join(chr(0x4E00 + at) for at in range(length))
+    pieces = pieces_of(text)
+    assert all(len(piece) <= 1_000 for piece in pieces)
+    covered = pieces[0]
+    for piece in pieces[1:]:
+        shared = len(covered) - text.index(piece)
+        assert shared >= 100
+        covered += piece[shared:]
+    assert covered == text
+
+
+def test_the_best_piece_of_a_passage_counts(run_async: Any):
+    filler = "weather " * 140  # the first piece says nothing of the question
+    texts = ("debt " + filler + "owes owes", "debt " + filler + "weather weather")
+
+    class Long(StoredPassages):
+        def texts(self, passages: Sequence[Passage]) -> list[str]:
+            return [texts[each.page - 1] for each in passages]
+
+    ranked = rank_document("debt", Postings.of_document(pages(*texts)))
+    embedder, passages = WordEmbedder(), Long()
+    found = run_async(with_meaning(ranked, passages, embedder)).found()
+    assert [hit.page for hit in found.hits] == [1, 2]
+    assert found.hits[0].score > found.hits[1].score
+    assert {vector.shape for vector in passages.kept.values()} == {(2, 3)}

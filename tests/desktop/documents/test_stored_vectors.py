@@ -13,7 +13,7 @@ from tests.desktop.documents import stored
 PAGES = ["The owl hunts at night.\nIt eats mice.\n", "The nest is in a barn.\n"]
 FIRST = Passage(0, 1, 0, len(PAGES[0]) - 1)
 SECOND = Passage(0, 2, 0, len(PAGES[1]) - 1)
-VECTOR = np.array([0.25, -1.5, 3.0], np.float16)
+VECTOR = np.array([[0.25, -1.5, 3.0], [1, 2, 4]], np.float16)
 
 
 @pytest.fixture
