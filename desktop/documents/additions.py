@@ -41,7 +41,8 @@ class Additions:
         """Whether the whole of this content was read already."""
         with in_words(self._library.path):
             return self._base.execute(
-                "SELECT 1 FROM documents WHERE sha256 = ? AND is_complete", (sha256,)
+                "SELECT 1 FROM documents WHERE sha256 = ? AND is_complete AND reader >= ?",
+                (sha256, READER),
             ).fetchone() is not None
 
     def settle(self, file: FoundFile, state: str, reason: str = "", sha256: str = "") -> None:
@@ -58,8 +59,9 @@ class Additions:
 
     def _must_read(self, file: FoundFile, encrypted: bool) -> bool:
         row = self._base.execute(
-            "SELECT f.size, f.mtime_ns, f.state, f.reader, coalesce(d.is_complete, 0) FROM files f "
-            "LEFT JOIN documents d ON d.sha256 = f.sha256 WHERE f.path = ?", (file.key,)
+            "SELECT f.size, f.mtime_ns, f.state, f.reader, d.is_complete AND d.reader >= ? "
+            "FROM files f LEFT JOIN documents d ON d.sha256 = f.sha256 WHERE f.path = ?",
+            (READER, file.key),
         ).fetchone()
         if row is None or (row[0], row[1]) != (file.size, file.mtime_ns) or row[2] not in _SETTLED:
             return True

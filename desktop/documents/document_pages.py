@@ -14,7 +14,7 @@ from desktop.documents import packed_postings, stored_page
 from desktop.documents.chunker import chunk_spans
 from desktop.documents.database import in_words, transaction
 from desktop.documents.file_names import shown_name
-from desktop.documents.file_rows import drop_document, set_content, settle
+from desktop.documents.file_rows import READER, drop_document, set_content, settle
 from desktop.documents.found_files import FoundFile
 from desktop.documents.letters import odd_words
 from desktop.documents.library import Library
@@ -45,7 +45,8 @@ class ReadPage:
 class DocumentPages:
     """A document that is being stored.
 
-    read: the pages that an earlier, unfinished reading left.
+    read: the pages that an earlier, unfinished reading left. What an older program read stays
+    until the first pages that this one reads take its place.
     """
 
     def __init__(self, library: Library, file: FoundFile, sha256: str) -> None:
@@ -56,9 +57,11 @@ class DocumentPages:
         self._waiting: list[Page] = []
         with in_words(library.path):
             row = self._base.execute(
-                "SELECT id FROM documents WHERE sha256 = ?", (sha256,)
+                "SELECT id, reader < ? FROM documents WHERE sha256 = ?", (READER, sha256)
             ).fetchone()
-            self._document: int | None = row[0] if row else None
+            is_old = bool(row and row[1])
+            self._older: int | None = row[0] if is_old else None
+            self._document: int | None = row[0] if row and not is_old else None
             rows = self._base.execute(
                 "SELECT number, verdict, hidden FROM pages WHERE document = ? ORDER BY number",
                 (self._document,),
@@ -110,7 +113,12 @@ class DocumentPages:
         return self._document
 
     def _new_document(self) -> int:
-        cursor = self._base.execute("INSERT INTO documents (sha256) VALUES (?)", (self._sha256,))
+        if self._older is not None:
+            drop_document(self._base, self._older)
+            self._older = None
+        cursor = self._base.execute(
+            "INSERT INTO documents (sha256, reader) VALUES (?, ?)", (self._sha256, READER)
+        )
         set_content(self._base, self._file.key, self._sha256)
         return int(cursor.lastrowid or 0)
 

@@ -90,8 +90,13 @@ CREATE TABLE vectors (
   PRIMARY KEY (chunk, model)
 ) WITHOUT ROWID;
 """
+_TABLE_ROWS = """
+ALTER TABLE documents ADD COLUMN reader INTEGER NOT NULL DEFAULT 1;
+UPDATE documents SET reader = 2
+WHERE id NOT IN (SELECT document FROM pages WHERE table_rows != '[]');
+"""
 # Version n is made by the first n scripts; a released script never changes.
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _TABLE_ROWS)
 
 
 def is_library(connection: sqlite3.Connection) -> bool:

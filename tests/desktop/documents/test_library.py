@@ -17,6 +17,7 @@ from desktop.documents.schema import MIGRATIONS
 from tests.desktop.documents import stored
 
 OWL = ["The owl hunts at night.\nIt eats mice.\n", "The nest is in a barn.\n"]
+NEXT = len(MIGRATIONS) + 1
 ACME = ["Acme annual report 2018\n", "Net sales 342 310\n"]
 
 
@@ -104,7 +105,8 @@ def test_f35_a_library_of_a_newer_version_is_refused_and_left_alone(tmp_path):
         with pytest.raises(UserError) as caught, Library(folder, may_write=may_write):
             pass
         assert caught.value.title == "The library was made by a newer version of the program."
-        assert "has version 2; this program knows 1. Nothing was changed." in caught.value.detail
+        versions = f"has version {NEXT}; this program knows {NEXT - 1}"
+        assert f"{versions}. Nothing was changed." in caught.value.detail
     assert (folder / DATABASE).read_bytes() == before
 
 
@@ -115,8 +117,8 @@ def test_r13_an_older_library_is_backed_up_then_brought_up_to_date(tmp_path, may
     with Library(folder, may_write=may_write, migrations=newer) as library:
         assert library.connection.execute("SELECT language FROM documents").fetchall() == [(None,)]
         assert library.counts().pages == 2
-    with closing(sqlite3.connect(folder / "before-version-2.sqlite")) as old:
-        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+    with closing(sqlite3.connect(folder / f"before-version-{NEXT}.sqlite")) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (NEXT - 1,)
         assert old.execute("SELECT count(*) FROM pages").fetchone() == (2,)
 
 

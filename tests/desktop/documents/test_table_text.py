@@ -1,11 +1,15 @@
 """Rows of a ruled table are found in a library, and stand where they are printed."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from converters.documents.page import Page
+from desktop.documents import document_pages
+from desktop.documents.backup import DATABASE
 from desktop.documents.chunker import BELOW, chunk_spans
 from desktop.documents.ingest import Request, add_documents
 from desktop.documents.library import Library
@@ -104,3 +108,34 @@ def test_a_whole_document_holds_what_is_printed_once(folder: Path):
     with Library(folder) as library:
         _, passages = whole_document(library)
     assert sum(passage.text.count("Europarl") for passage in passages) == 1
+
+
+def test_r13_a_library_made_before_has_its_tables_read_at_the_next_addition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    papers, folder = tmp_path / "papers", tmp_path / "library"
+    papers.mkdir()
+    (papers / "corpora.pdf").write_bytes(document([_table()]))
+    (papers / "plain.pdf").write_bytes(document([INTRODUCTION]))
+    _add_as_version_1(folder, papers, monkeypatch)
+    question = "What is the licence of MultiUN?"
+    # A reader brings it up to date: what was there can be searched, the rows can not yet.
+    assert "Corpus: " not in _best(folder, question).text
+    assert (folder / "before-version-2.sqlite").is_file()
+    added = add_documents(Request(folder, (papers,)), lambda _: None, lambda: False)
+    assert (added.indexed, added.unchanged, added.pages) == (1, 1, 2)
+    assert _best(folder, question).text.startswith("Corpus: MultiUN; ")
+    again = add_documents(Request(folder, (papers,)), lambda _: None, lambda: False)
+    assert (again.indexed, again.unchanged) == (0, 2)
+
+
+def _add_as_version_1(folder: Path, papers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages as the first version stored them, in its tables."""
+    with monkeypatch.context() as patch:
+        patch.setattr(document_pages, "with_rows", lambda page: page)
+        add_documents(Request(folder, (papers,)), lambda _: None, lambda: False)
+    with closing(sqlite3.connect(folder / DATABASE)) as base:
+        base.executescript(
+            "ALTER TABLE documents DROP COLUMN reader; UPDATE files SET reader = 1;"
+            "PRAGMA user_version = 1;"
+        )
