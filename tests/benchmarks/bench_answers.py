@@ -60,7 +60,7 @@ def main() -> None:
     # As many that can be answered from text, of the same documents.
     answerable = [
         one for one in samples if one["doc_id"] in files
-        and one["answer_format"] in ("Str", "Int") and "Text" in one["evidence_sources"]
+        and one["answer_format"] in ("Str", "Int") and "Pure-text" in one["evidence_sources"]
     ]
     chosen = [*without, *answerable[: len(without)]]
     with tempfile.TemporaryDirectory() as folder:
