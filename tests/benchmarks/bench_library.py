@@ -191,12 +191,14 @@ def _copy_until(folder: Path, table: str, rows: int) -> None:
 def _copy(base: sqlite3.Connection, original: int, number: int) -> None:
     first_page = base.execute("SELECT coalesce(max(id), 0) FROM pages").fetchone()[0]
     first_chunk = base.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()[0]
+    columns = [row[1] for row in base.execute("PRAGMA table_info(documents)")][2:]
+    rest = ", ".join(columns)  # all but the row and the hash, which are the copy's own
     values = {"old": original, "new": number, "chunk": first_chunk}
     for statement in (
-        "INSERT INTO documents SELECT :new, sha256 || :new, is_complete, outcome, sentence, "
-        "page_count, text_pages, front_size, whole_size, years FROM documents WHERE id = :old",
+        f"INSERT INTO documents (id, sha256, {rest}) SELECT :new, sha256 || :new, {rest} "
+        "FROM documents WHERE id = :old",
         "INSERT INTO files SELECT NULL, f.path || :new, f.name || '+' || :new, size, mtime_ns, "
-        "f.sha256 || :new, state, reason, reader FROM files f JOIN documents d USING (sha256) "
+        "f.sha256 || :new, state, reason, f.reader FROM files f JOIN documents d USING (sha256) "
         "WHERE d.id = :old",
         "INSERT INTO pages (document, number, text, check_sum, width, height, verdict, hidden, "
         "hidden_spans, table_rows, boxes) SELECT :new, number, text, check_sum, width, height, "
