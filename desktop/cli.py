@@ -5,6 +5,7 @@ that `tunedesk models` does not pay for what it does not use.
 """
 
 import importlib
+import io
 import sys
 
 import typer
@@ -60,6 +61,9 @@ def build_app(names: list[str]) -> typer.Typer:
 
 def main() -> None:
     """Entry point: only the command that is called is imported, all of them for help."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal need not know every character
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     known = [*COMMANDS, *GROUPS]
     called = [word for word in sys.argv[1:2] if word in known]
     try:

@@ -6,7 +6,7 @@ holds (FACTS 3.8).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.errors import UserError
 
@@ -91,6 +91,25 @@ class Budget:
         return f"{self.use}; left out: {' and '.join(left)}." if left else f"{self.use}."
 
 
+def counted(budget: Budget, prompt: int, document: int = 0) -> Budget:
+    """The budget with terms that add up to the prompt's tokens as they were counted whole.
+
+    Parts that are counted one by one have some tokens more or fewer than side by side. document:
+    tokens of the system text that are a document; they are passages.
+    """
+    system = budget.system - document
+    terms = {
+        "system": system, "history": budget.history, "passages": budget.passages + document,
+        "question": budget.question,
+    }  # fmt: skip
+    rest = prompt - sum(terms.values())
+    for name in ("passages", "history", "question", "system"):
+        taken = max(rest, -terms[name]) if terms[name] else 0
+        terms[name] += taken
+        rest -= taken
+    return replace(budget, **terms)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is sent. first_pair: the earlier ones are left out. passages: places in Sizes.passages,
@@ -137,7 +156,7 @@ def plan(window: int, sizes: Sizes, first_pair: int = 0, *, is_exact: bool = Tru
     if sizes.passages and not taken:  # the earlier turns make way for one
         taken = _passages(sizes.passages, free)[:1]
     if sizes.passages and not taken:
-        raise TooLong("No passage of the documents", min(sizes.passages), free, window,
+        raise TooLong("Even the smallest passage that was found", min(sizes.passages), free, window,
                       "Take a larger window (`--window`).")  # fmt: skip
     passages = sum(sizes.passages[at] for at in taken)
     first = _first_pair(sizes.pairs, first_pair, free - passages)

@@ -49,7 +49,7 @@ def require_consent(
                 f"Documents would leave this machine for {host}.",
                 f"The model does not run here but on {host}, and passages of your documents go to "
                 "it with each question. Nothing was sent.",
-                f"Choose a model that runs here, or allow it once with --allow-host {host}.",
+                f"Choose a model that runs here, or allow it from now on: --allow-host {host}.",
             )
         settings = settings.model_copy(
             update={"document_hosts": (*settings.document_hosts, host)}

@@ -39,6 +39,22 @@ def opened(
         return _open(path, migrations)
 
 
+def opened_for_reading(
+    path: Path, migrations: Sequence[str] = MIGRATIONS
+) -> sqlite3.Connection:
+    """Open the file where nothing can be written. Raises UserError: not there, another version."""
+    if not path.exists():
+        raise UserError("There is no conversation yet.", f"{path} is not there.", "")
+    with in_words(path):
+        connection = sqlite_file.connect(path, may_write=False)
+        try:
+            _require_readable(connection, path, len(migrations))
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
 def keep_copy(connection: sqlite3.Connection, path: Path) -> None:
     """Make the last good copy anew, from a file that was found sound."""
     with in_words(path):
@@ -73,6 +89,18 @@ def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
             connection.close()
             raise
     return connection
+
+
+def _require_readable(connection: sqlite3.Connection, path: Path, newest: int) -> None:
+    if not sqlite_file.is_ours(connection, APPLICATION_ID):
+        raise ConversationsDamaged(_TITLE, f"{path} is no file of conversations.", "")
+    if (version := sqlite_file.version_of(connection)) != newest:
+        raise UserError(
+            "The conversations are of another version of the program.",
+            f"{path} has version {version}, this program {newest}, and nothing can be written "
+            "there.",
+            "Make the folder writable, or choose another with --home.",
+        )
 
 
 def _use(connection: sqlite3.Connection, path: Path, migrations: Sequence[str]) -> None:

@@ -13,7 +13,13 @@ from typing import Any, Self
 
 from converters.errors import UserError
 from desktop.chat import passages as passage_json
-from desktop.chat.conversation_file import FILE, in_words, keep_copy, opened
+from desktop.chat.conversation_file import (
+    FILE,
+    in_words,
+    keep_copy,
+    opened,
+    opened_for_reading,
+)
 from desktop.chat.passages import Passage
 from desktop.chat.schema import MIGRATIONS
 from desktop.chat.turns import (
@@ -48,7 +54,8 @@ SELECT max(id) FROM below
 class Conversations:
     """The open file; a context manager, for one thread.
 
-    folder: the home. on_repair: told what was restored if the file was damaged. Raises UserError.
+    folder: the home. on_repair: told what was restored if the file was damaged. may_write: False
+    for a home that can only be read. Raises UserError.
     """
 
     def __init__(
@@ -56,9 +63,14 @@ class Conversations:
         folder: Path,
         on_repair: Callable[[str], None] = lambda told: None,
         migrations: Sequence[str] = MIGRATIONS,
+        *,
+        may_write: bool = True,
     ) -> None:
         self.path = folder / FILE
-        self.connection = opened(self.path, on_repair, migrations)
+        if may_write:
+            self.connection = opened(self.path, on_repair, migrations)
+        else:
+            self.connection = opened_for_reading(self.path, migrations)
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +120,13 @@ class Conversations:
         self.get(conversation)
         self._write("UPDATE conversations SET title = ? WHERE id = ?",
                     storable(title).strip(), conversation)  # fmt: skip
+        return self.get(conversation)
+
+    def change_model(self, conversation: int, model: str) -> Conversation:
+        """Go on with another model; what was said stays."""
+        self.get(conversation)
+        self._write("UPDATE conversations SET model = ? WHERE id = ?", storable(model),
+                    conversation)  # fmt: skip
         return self.get(conversation)
 
     def delete(self, conversation: int) -> None:

@@ -23,7 +23,7 @@ class Planned:
 
     left_out: the beginnings of the earlier questions that were left out, oldest first. notes:
     whole sentences on what else a person should know. shared_tokens: of the prompt's beginning
-    that the prompt before had too.
+    that the prompt before had too. unsent: passages that were found and had no room.
     """
 
     question: Turn
@@ -32,6 +32,7 @@ class Planned:
     left_out: tuple[str, ...]
     notes: tuple[str, ...]
     shared_tokens: int
+    unsent: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)

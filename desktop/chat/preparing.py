@@ -5,9 +5,9 @@ turn before it carries. Knows a counter, no server and no store.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from desktop.chat.budget import Budget, Plan, Sizes, plan
+from desktop.chat.budget import Budget, Plan, Sizes, counted, plan
 from desktop.chat.counting import Counter, Message
 from desktop.chat.passages import Passage
 from desktop.chat.prompt import block, harmless, question_text
@@ -22,7 +22,8 @@ class Prepared:
     """messages: all that is sent. request: ids of the earlier turns in it. sent: the question as
     it stands in the last message. new: its passages; passages: those of the whole prompt.
 
-    predicted: tokens of the prompt. See `news.Planned` for left_out and shared_tokens.
+    predicted: tokens of the prompt, which the budget's terms add up to. unsent: passages that were
+    found and had no room. See `news.Planned` for left_out and shared_tokens.
     """
 
     messages: tuple[Message, ...]
@@ -34,6 +35,13 @@ class Prepared:
     predicted: int
     left_out: tuple[str, ...]
     shared_tokens: int
+    unsent: tuple[Passage, ...] = ()
+
+    @property
+    def kept_back(self) -> "Prepared":
+        """The same where nothing of it is sent."""
+        budget = replace(self.budget, system=0, history=0, passages=0, question=0)
+        return replace(self, budget=budget, predicted=0, shared_tokens=0)
 
 
 class Preparer:
@@ -45,7 +53,7 @@ class Preparer:
         self._conversation = conversation
         self._counter = counter
         self._control_texts = control_texts
-        self._system_size = 0
+        self._system_size = self._document_size = 0
         self._pair_frame = 0
 
     def history(self, branch: tuple[Turn, ...]) -> list[Message]:
@@ -97,13 +105,23 @@ class Preparer:
         turns = [turn for pair in kept[made.first_pair :] for turn in pair]
         messages = [*self._system(), *map(_message, turns), {"role": "user", "content": sent}]
         predicted = await self._counter.prompt(messages)
-        shared = made.budget.system + (made.budget.history if made.first_pair == start else 0)
+        shared = self._shared(kept, history, start if made.first_pair == start else None)
         return Prepared(
             messages=tuple(messages), request=tuple(turn.id for turn in turns), sent=sent,
-            new=tuple(chosen), passages=_unique([*here, *chosen]), budget=made.budget,
-            predicted=predicted, left_out=_names(kept[: made.first_pair]),
-            shared_tokens=shared if kept else 0,
+            new=tuple(chosen), passages=_unique([*here, *chosen]),
+            budget=counted(made.budget, predicted, self._document_size), predicted=predicted,
+            left_out=_names(kept[: made.first_pair]), shared_tokens=shared,
+            unsent=tuple(one for one in new if one not in chosen),
         )  # fmt: skip
+
+    def _shared(
+        self, kept: Sequence[tuple[Turn, Turn]], history: Sequence[int], start: int | None
+    ) -> int:
+        """Tokens that the prompt before, or its answer, had too. start: None if history went."""
+        sent = [at for at, (_, answer) in enumerate(kept) if answer.request]
+        if not sent:
+            return 0
+        return self._system_size + (sum(history[start : sent[-1] + 1]) if start is not None else 0)
 
     async def _plan(
         self, history: Sequence[int], first: int, question: str, new: Sequence[Passage],
@@ -133,6 +151,9 @@ class Preparer:
             return
         question = [*self._system(), {"role": "user", "content": ""}]
         self._system_size = await self._counter.prompt(question)
+        if self._conversation.passages:
+            text = block(self._conversation.passages, self._control_texts)
+            [self._document_size] = await self._counter.texts([text])
         turns = [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}]
         with_pair = await self._counter.prompt([*self._system(), *turns, question[-1]])
         self._pair_frame = max(0, with_pair - self._system_size)

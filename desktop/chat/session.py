@@ -6,17 +6,18 @@ ended it. A server that goes away costs no text.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 
-from converters.errors import UserError
+from converters.errors import Stopped, UserError
+from desktop.chat.budget import TooLong
 from desktop.chat.citations import CitationReader
 from desktop.chat.conversations import Conversations
 from desktop.chat.counting import Counter, Message
 from desktop.chat.engines import ChatEngine, OnSent
 from desktop.chat.evidence import Checked, checked
 from desktop.chat.news import Ended, News, Piece, Planned, Searched
-from desktop.chat.passages import FoundPassage, Passage, numbered
+from desktop.chat.passages import FoundPassage, numbered
 from desktop.chat.preparing import Prepared, Preparer
 from desktop.chat.prompt import NOT_FOUND, harmless, says_not_found
 from desktop.chat.standalone import standalone
@@ -69,8 +70,14 @@ class ChatSession:
         return self._busy(self._ask(text, branch))
 
     def again(self, question: int) -> AsyncGenerator[News]:
-        """Answer a question once more; the answer that is there is kept beside the new one."""
-        return self._busy(self._answer_again(self._chats.turn(question)))
+        """Answer a question once more; the answer that is there is kept beside the new one.
+
+        One that found no passage of its own, or was never answered, is searched for anew.
+        """
+        asked = self._chats.turn(question)
+        if self._search is not None and not asked.passages:
+            return self.edit(question, asked.text)
+        return self._busy(self._answer_again(asked))
 
     def stop(self) -> None:
         """End the answer that is being written; its text is kept and marked. May come any time."""
@@ -97,18 +104,15 @@ class ChatSession:
     async def _ask(self, text: str, branch: tuple[Turn, ...]) -> AsyncGenerator[News]:
         if not text.strip():
             raise UserError("The message is empty.", "", "Write a question.")
-        found: tuple[Passage, ...] | None = None
-        if self._search is not None:
-            query = await standalone(
-                text, branch, self._preparer.history(branch), self._here.window, self._counter,
-                self._short_answer,
-            )
-            known = [*self._here.passages, *(one for turn in branch for one in turn.passages)]
-            found = numbered(await self._search(query.text), known)
-            yield Searched(query, found)
-        prepared = await self._preparer.prepare(branch, text, found)
         parent = branch[-1].id if branch else None
+        with self._kept_unanswered(text, parent):
+            searched = await self._look_up(text, branch)
+            found = searched.passages if searched else None
+            prepared = await self._preparer.prepare(branch, text, found)
+        if searched is not None:
+            yield searched
         if found == () and self._only_found:
+            prepared = prepared.kept_back
             asked = self._keep_question(text, parent, prepared)
             yield self._planned(asked, prepared)
             yield self._nothing_found(asked, prepared)
@@ -120,6 +124,28 @@ class ChatSession:
             async with aclosing(self._answer(asked, prepared, branch, streaming)) as answer:
                 async for news in answer:
                     yield news
+
+    async def _look_up(self, text: str, branch: tuple[Turn, ...]) -> Searched | None:
+        """The passages for a question, a follow-up completed before; None without documents."""
+        if self._search is None:
+            return None
+        query = await standalone(
+            text, branch, self._preparer.history(branch), self._here.window, self._counter,
+            self._short_answer,
+        )
+        known = [*self._here.passages, *(one for turn in branch for one in turn.passages)]
+        return Searched(query, numbered(await self._search(query.text), known))
+
+    @contextmanager
+    def _kept_unanswered(self, text: str, parent: int | None) -> Iterator[None]:
+        """A question that fails before it is sent is kept; `again` asks it anew."""
+        try:
+            yield
+        except TooLong:  # it never fits, whoever answers
+            raise
+        except (UserError, Stopped, asyncio.CancelledError):
+            self._chats.ask(self._here.id, text, parent)
+            raise
 
     async def _answer_again(self, asked: Turn) -> AsyncGenerator[News]:
         branch = self._chats.branch_to(asked.parent) if asked.parent is not None else ()
@@ -168,6 +194,8 @@ class ChatSession:
         self._streaming = streaming = Streaming(
             lambda sent: self._engine.stream(messages, max_tokens, sent)
         )
+        if self._is_stopping:
+            streaming.stop()
         try:
             async with aclosing(streaming.parts()) as parts:
                 return "".join([part.text async for part in parts])
@@ -179,7 +207,7 @@ class ChatSession:
         note = f"{count} control texts of the model were sent as plain text."
         return Planned(
             asked, prepared.budget, prepared.passages, prepared.left_out, (note,) if count else (),
-            prepared.shared_tokens,
+            prepared.shared_tokens, prepared.unsent,
         )
 
     def _nothing_found(self, asked: Turn, prepared: Prepared) -> Ended:
@@ -209,7 +237,8 @@ class ChatSession:
                 async for piece in pieces:
                     yield piece
         except OllamaError as error:
-            self._keep(answer, written, error.title)
+            if rest := self._keep(answer, written, error.title):
+                yield Piece(rest)
             smaller = await self._smaller(asked, prepared, branch, error)
             if smaller is None:
                 raise
@@ -225,7 +254,8 @@ class ChatSession:
             self._keep(answer, written, STOPPED)
             raise
         except UserError as error:
-            self._keep(answer, written, error.title)
+            if rest := self._keep(answer, written, error.title):
+                yield Piece(rest)
             raise
         yield self._ended(answer, prepared, written)
 
@@ -245,12 +275,13 @@ class ChatSession:
             yield Piece(rest)
         written.is_stopped = streaming.is_stopped
 
-    def _keep(self, answer: Turn, written: "_Written", reason: str = "") -> None:
+    def _keep(self, answer: Turn, written: "_Written", reason: str = "") -> str:
+        """Keep what there is; with a reason it is all, and what was held back of it comes back."""
         reader = written.reader
-        if reason:
-            reader.finish()
+        rest = reader.finish() if reason else ""
         more = {"reason": reason} if reason else {}
         self._chats.keep_partial(answer.id, reader.text, reader.raw, **more)
+        return rest
 
     def _ended(self, answer: Turn, prepared: Prepared, written: "_Written") -> Ended:
         reader, last = written.reader, written.last

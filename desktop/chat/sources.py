@@ -15,7 +15,7 @@ from desktop.documents.passages import Answer, ask, whole_document
 from desktop.documents.shelf import Place
 
 PASSAGES = 10
-_BYTES_PER_TOKEN = 8  # more than any vocabulary makes of a text of some length
+_CHARACTERS_PER_TOKEN = 8  # more than any vocabulary makes of a text of some length
 
 
 @dataclass
@@ -57,18 +57,21 @@ class Source:
         )
         if not passages:
             return Whole(name)
-        if sum(len(one.text) for one in passages) > window * _BYTES_PER_TOKEN:
+        if sum(len(one.text) for one in passages) > window * _CHARACTERS_PER_TOKEN:
             return Whole(name, why=f"{name} is too long to be sent whole; passages are searched.")
         text = whole_document_text(passages, control_texts)
         messages = [{"role": "system", "content": text}, {"role": "user", "content": ""}]
-        tokens = await counter.prompt(messages)
+        tokens = await counter.prompt(messages)  # the instructions before it included
         if not whole_document_fits(window, tokens, 0):
             why = (
-                f"{name} has {tokens:,} tokens, too many to be sent whole in a window of "
-                f"{window:,}; passages are searched."
+                f"{name} has {tokens:,} tokens, too many to be sent whole: a window of {window:,} "
+                "also holds the talk and the answer. Passages are searched."
             )
             return Whole(name, why=why)
-        why = f"{name} fits into the window: all of it ({tokens:,} tokens) goes with each question."
+        why = (
+            f"{name} fits into the window: all of it goes with each question ({tokens:,} tokens "
+            "with the instructions)."
+        )
         return Whole(name, passages, text, why)
 
 

@@ -1,12 +1,16 @@
 """A conversation as text: JSONL for programs, Markdown for people. Knows no files."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from desktop.chat.conversations import Conversations
 from desktop.chat.ratings import rating_of
 
+_CODE = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n(?s:.*?)(?:^ {0,3}\1[^\n]*$|\Z)|`[^`\n]+`", re.M)
+_ACTING = re.compile(r"^ {0,3}(?:#|=+\s*$|-+\s*$)|!(?=\[)|<|\](?=\()", re.M)
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})", re.MULTILINE)
 
 
@@ -43,15 +47,27 @@ def as_markdown(conversations: Conversations, conversation: int) -> str:
     for turn in conversations.branch(conversation):
         who = "You" if turn.role == "user" else here.model
         mark = "" if turn.is_final else f" (incomplete: {turn.reason})"
-        parts += [f"## {who}{mark}", _closed(turn.text)]
-        if turn.checked:
-            cited = json.loads(turn.checked).get("citations", ())
-            parts += ["\n".join(
-                f"- [{one['n']}] {one['file']}, page {one['page']}"
-                f"{' (matched by its words, not cited)' * (one['how'] == 'matched')}"
-                for one in cited
-            )] if cited else []  # fmt: skip
+        parts += [f"## {who}{mark}", _closed(_plain(turn.text))]
+        if cited := json.loads(turn.checked).get("citations", ()) if turn.checked else ():
+            parts.append("\n".join(map(_source, cited)))
     return "\n\n".join(parts) + "\n"
+
+
+def _source(one: dict[str, Any]) -> str:
+    how = " (matched by its words, not cited)" * (one["how"] == "matched")
+    quote = _plain(" ".join(one["quote"].split()))
+    return f"- [{one['n']}] {_plain(one['file'])}, page {one['page']}{how}: {quote}"
+
+
+def _plain(text: str) -> str:
+    """Outside of code: no heading, image, HTML or link that a reader of Markdown would act on."""
+    code = list(_CODE.finditer(text))
+    cuts = [0, *(at for found in code for at in found.span()), len(text)]
+    spans = itertools.pairwise(cuts)
+    return "".join(
+        text[start:end] if at % 2 else _ACTING.sub(r"\\\g<0>", text[start:end])
+        for at, (start, end) in enumerate(spans)
+    )
 
 
 def _line(value: object) -> str:

@@ -1,7 +1,7 @@
 """One answer as a terminal shows it: while it comes, its sources, its place in the window."""
 
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from rich.status import Status
 from converters.errors import UserError
 from desktop.chat.evidence import Citation
 from desktop.chat.news import Ended, News, Piece, Planned, Searched
+from desktop.chat.passages import Passage
 from desktop.core.terminal_text import harmless_text
 
 _QUOTED = 200
@@ -40,10 +41,12 @@ class Screen:
         self._status: Status | None = None
         self._has_thoughts = self._has_text = False
 
-    async def show(self, news: AsyncGenerator[News], told: Told) -> None:
+    async def show(
+        self, news: AsyncGenerator[News], told: Told, *, has_documents: bool = True
+    ) -> None:
         """Show an answer as it comes; `told` has what came, also if this raises."""
         self._has_thoughts = self._has_text = False
-        self._wait("Searching")
+        self._wait("Searching" if has_documents else "Asking")
         try:
             async with aclosing(news):
                 async for one in news:
@@ -131,11 +134,13 @@ def answer_value(told: Told) -> dict[str, Any]:
             "passages": budget.passages, "question": budget.question,
             "answer_room": budget.answer_room,
             "left_out": budget.pairs_left_out + budget.passages_left_out,
+            "passages_left_out": [{"file": one.file, "page": one.page} for one in planned.unsent],
             "why": left_out(planned), "prompt_tokens": ended.answer.prompt_tokens,
             "predicted_tokens": ended.predicted, "shared_tokens": planned.shared_tokens,
             "exact": budget.is_exact,
         },
-        "found": ended.found, "complete": ended.answer.is_final, "reason": ended.answer.reason,
+        "supported": bool(checked.citations), "found": ended.found,
+        "complete": ended.answer.is_final, "reason": ended.answer.reason,
     }  # fmt: skip
 
 
@@ -145,7 +150,7 @@ def left_out(planned: Planned) -> list[str]:
     if count := budget.passages_left_out:
         lines.append(
             f"Left out: {count} passage{_s(count)} that {_were(count)} found; beside the answer's "
-            f"{budget.answer_room:,} tokens there was no room."
+            f"{budget.answer_room:,} tokens there was no room: {_places(planned.unsent)}."
         )
     if count := budget.pairs_left_out:
         named = ", ".join(f'"{text}"' for text in planned.left_out[-_NAMED:])
@@ -157,6 +162,17 @@ def left_out(planned: Planned) -> list[str]:
     return lines
 
 
+def _places(passages: Sequence[Passage]) -> str:
+    """ "a.pdf, pages 3, 4; b.pdf, page 1": best first."""
+    pages: dict[str, list[int]] = {}
+    for one in passages:
+        pages.setdefault(one.file, []).append(one.page)
+    return "; ".join(
+        f"{file}, page{_s(len(numbers))} {', '.join(map(str, dict.fromkeys(numbers)))}"
+        for file, numbers in pages.items()
+    )
+
+
 def _s(count: int) -> str:
     return "" if count == 1 else "s"
 
@@ -165,15 +181,17 @@ def _were(count: int) -> str:
     return "was" if count == 1 else "were"
 
 
-def passages_text(planned: Planned) -> str:
-    """Every passage that stands in the prompt, as it was found."""
-    texts = [f"[{one.n}] {one.file}, page {one.page}:\n{one.text}" for one in planned.passages]
+def passages_text(passages: Sequence[Passage]) -> str:
+    """Every passage that stands in a prompt, as it was found."""
+    texts = [f"[{one.n}] {one.file}, page {one.page}:\n{one.text}" for one in passages]
     return "\n\n".join(texts) or "No passage was sent."
 
 
 def sources_text(told: Told) -> str:
     """The sources of an answer and what was taken out of it; "" if there is nothing to say."""
-    return "\n".join(_sources(told.ended)) if told.ended is not None else ""
+    if told.planned is None or told.ended is None:
+        return ""
+    return "\n".join(_sources(told.ended, bool(told.planned.passages)))
 
 
 def window_text(told: Told) -> str:
@@ -183,7 +201,7 @@ def window_text(told: Told) -> str:
     return "\n".join(_window(told.planned, told.ended))
 
 
-def _sources(ended: Ended) -> list[str]:
+def _sources(ended: Ended, has_passages: bool) -> list[str]:
     checked, lines = ended.checked, list[str]()
     cited = [one for one in checked.citations if one.how == "cited"]
     matched = [one for one in checked.citations if one.how == "matched"]
@@ -192,6 +210,9 @@ def _sources(ended: Ended) -> list[str]:
     if matched:
         lines += ["The answer names no source. By its words it fits these passages (matched, not "
                   "cited):", *map(_source, matched)]  # fmt: skip
+    if not (cited or matched) and has_passages and ended.found and ended.answer.text.strip():
+        lines.append("The answer names no source, and its words fit no passage that was sent: do "
+                     "not trust it without looking.")  # fmt: skip
     if checked.removed:
         numbers = ", ".join(f"[{n}]" for n in checked.removed)
         lines.append(f"Taken out of the answer, for no such passage was sent: {numbers}.")
@@ -205,6 +226,8 @@ def _source(one: Citation) -> str:
 
 
 def _window(planned: Planned, ended: Ended) -> list[str]:
+    if not planned.budget.prompt:
+        return ["Nothing was sent to the model: no passage was found."]
     lines = [f"Sent: {planned.budget.use}.", *left_out(planned)]
     if planned.shared_tokens:
         lines.append(f"The first {planned.shared_tokens:,} tokens are those of the prompt before.")

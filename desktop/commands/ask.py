@@ -1,5 +1,6 @@
 """`tunedesk ask "q"`: one question to a library, answered by a model, each citation checked."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +41,7 @@ Think = Annotated[bool, typer.Option(
 
 async def ask(
     context: Context,
-    question: Annotated[str, typer.Argument(help="The question.")],
+    question: Annotated[str, typer.Argument(help="The question; - reads it from standard input.")],
     model: Annotated[str, typer.Option("--model", "-m", help="The model that answers.")],
     library: Library = "",
     file: File = "",
@@ -51,6 +52,8 @@ async def ask(
     allow_host: AllowHost = None,
 ) -> Output:
     """Ask your documents; the answer says where each statement stands."""
+    if question == "-":
+        question = sys.stdin.read().strip()
     if not question.strip():
         raise UserError("The question is empty.", "", 'Write it as in: tunedesk ask "What ...?"')
     source = source_of(context, library, file, packs, k)

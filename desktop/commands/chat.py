@@ -8,11 +8,10 @@ from typing import Annotated
 
 import typer
 
-from converters.durable_files import staged_file
 from converters.errors import UserError
 from desktop.chat.budget import DEFAULT_WINDOW
 from desktop.commands import ask as asking
-from desktop.commands.ask import AllowHost, File, Packs, Think, Window
+from desktop.commands.ask import AllowHost, File, Packs, Think
 from desktop.commands.context import USER_ERROR, Context, Output
 from desktop.core.terminal_text import harmless_text
 from desktop.ollama_api.errors import StreamCut
@@ -28,7 +27,9 @@ def chat(
     library: Annotated[str, typer.Option(
         "--library", "-L", metavar="NAME", help="Talk about the documents of this library.")] = "",
     file: File = "",
-    window: Window = DEFAULT_WINDOW,
+    window: Annotated[int | None, typer.Option(
+        "--window", min=256, metavar="TOKENS", show_default=str(DEFAULT_WINDOW),
+        help="Tokens of context, at most the model's own.")] = None,
     packs: Packs = True,
     think: Think = False,
     allow_host: AllowHost = None,
@@ -41,22 +42,31 @@ def chat(
 ) -> Output | Awaitable[Output]:  # fmt: skip
     """Talk with a model, about your documents if you name a library; `chats` shows what is kept."""
     if export_rows is not None:
+        if model or once is not None or go_on is not None:
+            raise typer.BadParameter("--export-rows stands alone.")
         return _exported_rows(context, export_rows)
-    if bool(model) == (go_on is not None):
+    if not model and go_on is None:
         raise typer.BadParameter("Name a model, or a conversation with --continue N.")
+    if go_on is not None and (library or file or window):
+        raise typer.BadParameter(
+            "A conversation keeps its library, file and window; begin a new one for others."
+        )
     if once is not None:
         if not once.strip():
             raise UserError("The question is empty.", "", 'Write it behind --once, as in "Hi".')
         if go_on is not None:
             raise typer.BadParameter("--once keeps nothing, so there is nothing to go on with.")
         if library or file:
-            return asking.ask(context, once, model, library, file, window=window, packs=packs,
-                              think=think, allow_host=allow_host)  # fmt: skip
+            return asking.ask(
+                context, once, model, library, file, window=window or DEFAULT_WINDOW, packs=packs,
+                think=think, allow_host=allow_host,
+            )
         return _once(context, model, once)
     from desktop.commands.talking import Wanted, talk
 
-    allowed = tuple(allow_host or ())
-    return talk(context, Wanted(model, library, file, window, packs, think, allowed, go_on))
+    return talk(context, Wanted(
+        model, library, file, window or DEFAULT_WINDOW, packs, think, tuple(allow_host or ()), go_on
+    ))  # fmt: skip
 
 
 async def _once(context: Context, model: str, once: str) -> Output:
@@ -88,7 +98,7 @@ def _incomplete(context: Context, cut: StreamCut) -> Output:
 
 def _exported_rows(context: Context, path: Path) -> Output:
     from desktop.chat.ratings import rows
-    from desktop.commands.kept_chats import opened_chats
+    from desktop.commands.kept_chats import opened_chats, write_new
 
     with opened_chats(context) as chats:
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows(chats)]
@@ -97,7 +107,9 @@ def _exported_rows(context: Context, path: Path) -> Output:
             "No answer was rated or corrected yet.", "No file was written.",
             "In a chat, write /good or /correct TEXT after an answer.",
         )
-    with staged_file(path) as file:
-        file.write("".join(lines).encode())
-    text = f"{len(lines):,} rows written to {path}. Tune on them with: tunedesk tune --data {path}"
+    write_new(path, "".join(lines))
+    text = (
+        f"{len(lines):,} rows written to {path}. Tune on them, 5 different ones at least, with: "
+        f"tunedesk tune --model MODEL --data {path} --name NAME"
+    )
     return Output({"rows": len(lines), "file": str(path)}, text)

@@ -126,6 +126,9 @@ def _run(
         return STOPPED
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
+    except BrokenPipeError:  # whoever reads us has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except OSError as error:
         known = UserError(
             "A file could not be read or written.",
@@ -168,6 +171,7 @@ def _error_text(error: UserError) -> str:
 
 def _print(value: Any, text: str, as_json: bool, stream: Any) -> None:
     if as_json:
-        print(json.dumps(value, ensure_ascii=False, indent=1), flush=True)
+        is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+        print(json.dumps(value, ensure_ascii=not is_unicode, indent=1), flush=True)
     elif text:
         print(harmless_text(text), file=stream, flush=True)

@@ -25,7 +25,8 @@ def list_chats(context: Context) -> Output:
     if not (context.home.root / FILE).exists():
         return Output([], "There is no conversation yet. Begin one: tunedesk chat MODEL")
     with opened_chats(context) as chats:
-        value = [_line(chats, one) for one in chats.all()]
+        lines = (_line(chats, one) for one in chats.all())
+        value = [one for one in lines if one["questions"]]  # one that is about to begin has none
     lines = [f'{one["conversation"]}  {one["title"]}  ({_about(one)})' for one in value]
     return Output(value, "\n".join(lines) or "There is no conversation.")
 
@@ -82,15 +83,27 @@ def export(
     is_markdown = output.suffix.lower() in (".md", ".markdown")
     with opened_chats(context) as chats:
         text = as_markdown(chats, number) if is_markdown else "".join(as_jsonl(chats, number))
-    with staged_file(output) as file:
-        file.write(text.encode())
+    write_new(output, text)
     return Output({"conversation": number, "file": str(output)}, f"Written to {output}.")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet. Raises UserError if it is, or its folder is not."""
+    if path.exists():
+        raise UserError(
+            f"{path} is there already.", "It was not touched.", "Choose another name, or remove it."
+        )
+    if not path.parent.is_dir():
+        raise UserError(f"There is no folder {path.parent}.", "Nothing was written.", "Make it.")
+    with staged_file(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
 def opened_chats(context: Context) -> Iterator[Conversations]:
-    """The conversations of the home; what was repaired is told."""
-    with Conversations(context.home.root, say_aside) as chats:
+    """The conversations of the home; what was repaired is told. A closed home can be read."""
+    closed = not context.home.is_writable
+    with Conversations(context.home.root, say_aside, may_write=not closed) as chats:
         yield chats
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from converters.errors import UserError
 from desktop.chat.conversations import Conversations
 from desktop.chat.news import News
+from desktop.chat.passages import Passage
 from desktop.chat.ratings import rate
 from desktop.chat.session import ChatSession
 from desktop.chat.turns import Turn
@@ -20,17 +21,20 @@ HELP = """\
 /title TEXT      give the conversation another title
 /bye             leave (or Ctrl-D); Ctrl-C stops an answer
 \"\"\"              begins and ends a question of several lines"""
+_WITH_TEXT = ("/edit", "/correct", "/title")
 
 
 @dataclass
 class Here:
-    """A conversation that is being talked in. last: what the newest question brought."""
+    """A conversation that is being talked in. last: what the newest question brought. is_kept:
+    False where nothing can be written."""
 
     chats: Conversations
     conversation: int
     session: ChatSession
     screen: Screen
     last: Told = field(default_factory=Told)
+    is_kept: bool = True
 
     def turns(self, role: str) -> list[Turn]:
         """The turns of the branch that is shown."""
@@ -39,6 +43,8 @@ class Here:
 
 def act(here: Here, word: str, rest: str) -> AsyncGenerator[News] | None:
     """Do what a word says; an answer that is to be shown, or None. Raises UserError."""
+    if rest and word not in _WITH_TEXT:
+        raise UserError(f"{word} takes no text.", "Nothing was done.", "/help shows all words.")
     match word:
         case "/again":
             return here.session.again(_question(here).id)
@@ -52,12 +58,15 @@ def act(here: Here, word: str, rest: str) -> AsyncGenerator[News] | None:
             here.chats.rename(here.conversation, _text(rest, word, "title"))
             here.screen.note(f'The conversation is now called "{rest}".')
         case "/passages":
-            planned = here.last.planned
-            here.screen.line(passages_text(planned) if planned else "Nothing was sent yet.")
+            here.screen.line(passages_text(_passages(here)))
         case "/help" | "/?":
             here.screen.line(HELP)
         case _:
-            raise UserError(f"{word} is not known.", "", "/help shows what can be done.")
+            raise UserError(
+                f"{word} is not known.", "Nothing was sent.",
+                "/help shows what can be done. A question that begins with a slash goes after a "
+                "space.",
+            )
     return None
 
 
@@ -68,13 +77,33 @@ def _question(here: Here) -> Turn:
     return questions[-1]
 
 
+def _passages(here: Here) -> tuple[Passage, ...]:
+    """Those of the last prompt; before the first one of this session, all of the conversation."""
+    if here.last.planned is not None:
+        return here.last.planned.passages
+    carried = [one for turn in here.turns("user") for one in turn.passages]
+    return (*here.chats.get(here.conversation).passages, *carried)
+
+
 def _rate(here: Here, *, is_good: bool, correction: str = "") -> None:
-    answers = here.turns("assistant")
-    if not answers:
-        raise UserError("There is no answer to rate yet.", "", "Ask first.")
-    rate(here.chats, answers[-1].id, is_good=is_good, correction=correction)
-    kept = "The correction is kept" if correction else "The rating is kept"
-    here.screen.note(f"{kept}; `tunedesk chat --export-rows FILE` makes training rows of it.")
+    branch = here.chats.branch(here.conversation)
+    if not branch or branch[-1].role != "assistant":
+        raise UserError("There is no answer to rate.", "Nothing was kept.", "Ask first.")
+    if is_good and not branch[-1].is_final:
+        raise UserError(
+            "Half an answer cannot be a good one.", f"It is incomplete: {branch[-1].reason}.",
+            "/again asks once more; /correct TEXT keeps what it should have been.",
+        )
+    rate(here.chats, branch[-1].id, is_good=is_good, correction=correction)
+    here.screen.note(_kept_words(here, makes_row=is_good or bool(correction)))
+
+
+def _kept_words(here: Here, *, makes_row: bool) -> str:
+    if not here.is_kept:
+        return "Noted, until you leave: nothing can be kept here."
+    if makes_row:
+        return "Kept; `tunedesk chat --export-rows FILE` makes a training row of it."
+    return "Kept. A bad answer makes a training row once /correct TEXT says what is right."
 
 
 def _text(rest: str, word: str, what: str) -> str:

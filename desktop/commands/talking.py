@@ -37,7 +37,8 @@ _LEAVING = ("/bye", "/exit", "/quit")
 
 @dataclass(frozen=True)
 class Wanted:
-    """The options of `tunedesk chat`. go_on: the conversation that goes on, None for a new one."""
+    """The options of `tunedesk chat`. go_on: the conversation that goes on, None for a new one;
+    then a model takes the place of its own."""
 
     model: str
     library: str
@@ -53,6 +54,11 @@ def talk(context: Context, wanted: Wanted) -> Output:
     """Talk until the person leaves; what was said is kept, with --json it is the document."""
     with tempfile.TemporaryDirectory(prefix="tunedesk-chat-") as nowhere:
         obstacle = context.home.obstacle
+        if obstacle and wanted.go_on is not None:
+            raise UserError(
+                f"Conversation {wanted.go_on} cannot go on.", f"{obstacle} Nothing can be kept.",
+                "Read it with `tunedesk chats show`, or begin a new one, which is not kept.",
+            )
         if obstacle:
             say_aside(f"This conversation is not kept: {obstacle}")
         folder = Path(nowhere) if obstacle else context.home.root
@@ -60,9 +66,11 @@ def talk(context: Context, wanted: Wanted) -> Output:
             stack, waiting = AsyncExitStack(), Waiting()
             try:
                 begun, source = runner.run(_opened(stack, context, chats, wanted, waiting))
-                screen = Screen(is_quiet=context.as_json)
-                here = Here(chats, begun.conversation.id, begun.session, screen)
-                return _Loop(runner, here, source, waiting).run(begun, is_kept=not obstacle)
+                here = Here(
+                    chats, begun.conversation.id, begun.session, Screen(is_quiet=context.as_json),
+                    is_kept=not obstacle,
+                )
+                return _Loop(runner, here, source, waiting).run(begun)
             finally:
                 runner.run(stack.aclose())
 
@@ -76,13 +84,17 @@ async def _opened(
     source = None
     if library or file:
         source = source_of(context, library, file, wanted.packs, PASSAGES)
-    model, window = (here.model, here.window) if here else (wanted.model, wanted.window)
+    model, window = (wanted.model, wanted.window)
+    if here is not None:
+        model, window = model or here.model, here.window
     talker = await stack.enter_async_context(
         opened_talker(context, model, TalkWish(window, wanted.think), waiting)
     )
     if source is not None:
         require_allowed(context, talker, wanted.allowed)
     if here is not None:
+        if model != here.model:
+            here = chats.change_model(here.id, model)
         return await take_up(chats, talker, here, source), source
     return await begin(chats, talker, source), source
 
@@ -101,19 +113,25 @@ class _Loop:
         self._answers: list[dict[str, Any]] = []
         self._code = DONE
 
-    def run(self, begun: Begun, *, is_kept: bool) -> Output:
+    def run(self, begun: Begun) -> Output:
         """Read lines until the end. A conversation without a question leaves nothing behind."""
         self._greet(begun)
-        while (line := self._read()) is not None and line.strip() not in _LEAVING:
-            if line.strip():
-                self._do(line)
+        while (line := self._line("> ")) is not None and line.rstrip() not in _LEAVING:
+            if line.lstrip().startswith(_QUOTES):
+                self._ask(self._quoted(line.lstrip().removeprefix(_QUOTES)))
+            elif line.startswith("/"):
+                self._act(line)
+            elif line.strip():
+                self._ask(line.strip())
         number = self._here.conversation
         value = {"conversation": number, "turns": self._answers}
         if not self._here.turns("user"):
             self._here.chats.delete(number)
             return Output(value, "", self._code)
+        if not (self._is_person and self._here.is_kept):
+            return Output(value, "", DONE if self._is_person else self._code)
         text = f"Conversation {number} is kept. Go on: tunedesk chat --continue {number}"
-        return Output(value, text if is_kept and self._is_person else "", self._code)
+        return Output(value, text)
 
     def _greet(self, begun: Begun) -> None:
         here, note = begun.conversation, self._here.screen.note
@@ -128,24 +146,21 @@ class _Loop:
         for told in begun.told:
             note(told)
 
-    def _read(self) -> str | None:
-        """The next line, several of them between triple quotes; None at the end."""
-        line = self._line("> ")
-        if line is None or not line.lstrip().startswith(_QUOTES):
-            return line
-        text = line.lstrip().removeprefix(_QUOTES)
+    def _quoted(self, text: str) -> str:
+        """The lines up to the closing quotes, with what stands behind these."""
         while _QUOTES not in text:
             more = self._line("... ")
             if more is None:
                 break
             text += f"\n{more}"
-        return text.partition(_QUOTES)[0]
+        inside, _, behind = text.partition(_QUOTES)
+        return f"{inside}{behind}".strip()
 
     def _line(self, prompt: str) -> str | None:
         while True:
             try:
                 if self._is_person:
-                    return input(prompt)
+                    return self._typed(prompt)
                 line = sys.stdin.readline()
                 return line.rstrip("\n") if line else None
             except EOFError:
@@ -156,25 +171,46 @@ class _Loop:
                     raise
                 print("\nCtrl-D or /bye leaves the conversation.", file=sys.stderr)
 
-    def _do(self, line: str) -> None:
+    def _typed(self, prompt: str) -> str:
+        if sys.stdout.isatty():
+            return input(prompt)
+        print(prompt, end="", file=sys.stderr, flush=True)  # standard output is for the document
+        return input()
+
+    def _act(self, line: str) -> None:
         word, _, rest = line.strip().partition(" ")
         try:
-            if line.startswith("/"):
-                news = act(self._here, word, rest.strip())
-            else:
-                news = self._here.session.send(line)
-            if news is not None:
-                self._answer(news)
-        except Stopped:
-            self._here.screen.note("Stopped.")
+            news = act(self._here, word, rest.strip())
         except UserError as error:
-            self._code = USER_ERROR
-            self._here.screen.problem(error)
+            self._failed(error)
+        else:
+            if news is not None:
+                self._answer(news, line.strip())
 
-    def _answer(self, news: AsyncGenerator[News]) -> None:
-        screen, told = self._here.screen, Told()
-        self._here.last = told
-        self._runner.run(self._shown(news, told))
+    def _ask(self, question: str) -> None:
+        if question:
+            self._answer(self._here.session.send(question), question)
+
+    def _answer(self, news: AsyncGenerator[News], asked: str) -> None:
+        self._here.last = told = Told()
+        try:
+            self._runner.run(self._shown(news, told))
+        except Stopped:
+            self._here.screen.note("Stopped. /again asks once more.")
+            self._answers.append({"question": asked, "answer": told.text, "complete": False})
+        except UserError as error:
+            self._failed(error)
+            broken = {"answer": told.text, "complete": False, **error.as_json()}
+            self._answers.append({"question": asked, **broken})
+        else:
+            self._answered(told)
+
+    def _failed(self, error: UserError) -> None:
+        self._code = USER_ERROR
+        self._here.screen.problem(error)
+
+    def _answered(self, told: Told) -> None:
+        screen = self._here.screen
         asked = told.planned.question.text if told.planned else ""
         self._answers.append({"question": asked, **answer_value(told)})
         if sources := sources_text(told):
@@ -184,4 +220,5 @@ class _Loop:
 
     async def _shown(self, news: AsyncGenerator[News], told: Told) -> None:
         with stopping(self._here.session.stop, self._waiting):
-            await self._here.screen.show(news, told)
+            has_documents = self._source is not None
+            await self._here.screen.show(news, told, has_documents=has_documents)

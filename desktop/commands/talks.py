@@ -83,18 +83,30 @@ def require_allowed(context: Context, talker: Talker, allowed: Sequence[str]) ->
     """Ask the person, once for each host, before a document leaves this machine (FAULTS S8)."""
 
     def ask(host: str) -> bool | None:
-        if host in allowed:
+        if host in allowed or host.rpartition(":")[0] in allowed:
             return True
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return None
         print(
-            f"{talker.engine.model} does not run on this machine but on {host}. Passages of your "
-            f"documents would go there with each question. Allow it for {host}? [y/N] ",
+            harmless_text(
+                f"{talker.engine.model} does not run on this machine but on {host}. Passages of "
+                f"your documents would go there with each question. Allow {host}, from now on? "
+                "[y/N] "
+            ),
             end="", file=sys.stderr, flush=True,
         )  # fmt: skip
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        return _line_from_person().strip().lower() in ("y", "yes")
 
     require_consent(context.home, talker.destinations, ask, say_aside)
+
+
+def _line_from_person() -> str:
+    """A line of the terminal; Ctrl-C ends the program at once, though a loop runs around it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return sys.stdin.readline()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def say_aside(text: str) -> None:

@@ -5,10 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desktop.chat.budget import (
+    Budget,
     Plan,
     Sizes,
     TooLong,
     answer_room_for,
+    counted,
     plan,
     whole_document_fits,
     window_for,
@@ -78,7 +80,7 @@ def test_a_message_that_does_not_fit_is_refused_with_its_numbers():
 
 
 def test_a_window_smaller_than_one_passage_is_said():
-    with pytest.raises(TooLong, match="No passage") as raised:
+    with pytest.raises(TooLong, match="smallest passage") as raised:
         plan(512, Sizes(system=100, pairs=[], question=20, passages=[700, 600]))
     assert "It has 600 tokens" in raised.value.detail
 
@@ -110,3 +112,16 @@ def test_the_window_is_the_models_at_most(context: int, wanted: int, window: int
 def test_a_whole_document_leaves_room_to_talk():
     assert whole_document_fits(8192, 200, 4920)
     assert not whole_document_fits(8192, 200, 4921)
+
+
+def test_the_terms_add_up_to_what_was_counted_whole():
+    base = Budget(window=1000, system=100, history=50, passages=300, question=20, answer_room=250)
+    for prompt in (470, 455, 500, 130):
+        made = counted(base, prompt)
+        assert made.prompt == prompt
+        assert (made.system, made.question) == (100, 20) or prompt == 130
+        assert min(made.system, made.history, made.passages, made.question) >= 0
+    document = counted(base, 480, document=60)
+    assert (document.system, document.passages, document.prompt) == (40, 370, 480)
+    plain = counted(Budget(1000, 30, 0, 0, 15, 250), 31)
+    assert plain.prompt == 31

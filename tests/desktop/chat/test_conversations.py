@@ -307,3 +307,34 @@ def test_the_file_and_its_copy_are_private(tmp_path: Path):
         pass
     for name in (FILE, BACKUP):
         assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
+def test_an_exported_answer_is_text_and_acts_on_nobody(chats: Conversations):
+    made = chats.create("m", 64).id
+    text = "## You\n<img src=x> ![x](http://evil/?q=1) [a](http://b)\n```\n<b> ## x\n```\nand `<i>`"
+    talk(chats, made, "one", text)
+    shown = as_markdown(chats, made)
+    assert "\\## You\n\\<img src=x> \\![x\\](http://evil/?q=1) [a\\](http://b)" in shown
+    assert "```\n<b> ## x\n```\nand `<i>`" in shown
+    assert shown.count("\n## ") == 2
+
+
+def test_a_home_that_can_only_be_read_shows_its_conversations(tmp_path: Path):
+    with Conversations(tmp_path) as chats:
+        made = chats.create("m", 64).id
+        talk(chats, made, "one", "1")
+    before = (tmp_path / "conversations.sqlite").read_bytes()
+    with Conversations(tmp_path, may_write=False) as chats:
+        assert [turn.text for turn in chats.branch(made)] == ["one", "1"]
+        with pytest.raises(UserError, match="cannot be kept"):
+            chats.rename(made, "other")
+    assert (tmp_path / "conversations.sqlite").read_bytes() == before
+    with pytest.raises(UserError, match="no conversation yet"):
+        Conversations(tmp_path / "empty", may_write=False)
+
+
+def test_a_conversation_goes_on_with_another_model(chats: Conversations):
+    made = chats.create("m", 64).id
+    talk(chats, made, "one", "1")
+    assert chats.change_model(made, "other").model == "other"
+    assert [turn.text for turn in chats.branch(made)] == ["one", "1"]

@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,16 @@ from desktop.ollama_api.errors import (
     StreamCut,
 )
 from desktop.ollama_api.limits import Limits
-from tests.desktop.chat.talking import answer, ended, prompts, said, talking
+from tests.desktop.chat.talking import (
+    answer,
+    ended,
+    nothing,
+    passage,
+    prompts,
+    said,
+    shown,
+    talking,
+)
 from tests.servers.scripted_ollama import Reply, ScriptedOllama, chat_line, scripted_ollama
 
 HALF = (chat_line("Because"), chat_line(" of"))
@@ -263,5 +273,78 @@ def test_the_text_so_far_is_on_disk_while_the_answer_is_written(
                         assert "w8 " in kept.text
                         assert not kept.is_final
                     session.stop()
+
+    run_async(check())
+
+
+def test_a_question_that_fails_before_it_is_sent_is_kept_and_asked_anew(
+    scripted: ScriptedOllama, tmp_path: Path, run_async
+):
+    found = [passage(0, "Acme had a staff of 340 people.")]
+    broken = True
+
+    async def search(_query: str):
+        if broken:
+            raise OllamaNotRunning(scripted.url)
+        return found
+
+    async def check() -> None:
+        nonlocal broken
+        async with talking(scripted, tmp_path, search=search) as (session, chats, here):
+            with pytest.raises(OllamaNotRunning):
+                await said(session.send("How large is the staff?"))
+            [kept] = chats.branch(here)
+            assert (kept.text, prompts(scripted)) == ("How large is the staff?", [])
+            broken = False
+            await said(session.again(kept.id))
+            assert [turn.text for turn in chats.branch(here)] == [
+                "How large is the staff?", "Hello there",
+            ]  # fmt: skip
+            assert "340 people" in prompts(scripted)[0][-1]["content"]
+
+    run_async(check())
+
+
+def test_answering_again_where_nothing_was_found_searches_and_asks_no_model(
+    scripted: ScriptedOllama, tmp_path: Path, run_async
+):
+    async def check() -> None:
+        async with talking(scripted, tmp_path, search=nothing, only_found=True) as opened:
+            session, chats, here = opened
+            await said(session.send("quantum gluons?"))
+            again = await said(session.again(chats.branch(here)[0].id))
+            assert ended(again).found is False
+            [plan] = [one for one in again if isinstance(one, Planned)]
+            assert (plan.budget.prompt, ended(again).predicted) == (0, 0)
+            assert prompts(scripted) == []
+        async with talking(scripted, tmp_path, conversation=here) as (session, chats, here):
+            # The next prompt has nothing of one that was never sent.
+            [plan] = [one for one in await said(session.send("Hello"))
+                      if isinstance(one, Planned)]  # fmt: skip
+            assert plan.shared_tokens == 0
+            [plan] = [one for one in await said(session.send("And now?"))
+                      if isinstance(one, Planned)]  # fmt: skip
+            assert plan.shared_tokens > 0
+
+    run_async(check())
+
+
+def test_what_was_held_back_of_a_broken_answer_is_shown(
+    scripted: ScriptedOllama, tmp_path: Path, run_async
+):
+    scripted.script("POST", "/api/chat", Reply((chat_line("Half an answer [1]"),), then="reset"))
+
+    async def check() -> None:
+        news: list[Any] = []
+
+        async def take(stream: Any) -> None:
+            async for one in stream:
+                news.append(one)
+
+        async with talking(scripted, tmp_path) as (session, chats, here):
+            with pytest.raises(StreamCut):
+                await take(session.send("Why?"))
+            assert shown(news) == chats.branch(here)[-1].text
+            assert shown(news).startswith("Half an answer")
 
     run_async(check())

@@ -88,6 +88,7 @@ def test_a_person_reads_the_answer_its_sources_and_where_the_window_goes(
     assert run.stdout.startswith("340 people [1].\n\nSources:\n[1] acme.pdf, page 3: ")
     assert f'"{FACTS[2]}"' in run.stdout
     assert "Sent: at most " in run.stdout
+    assert "not trust it" not in run.stdout
     assert " are kept for the answer." in run.stdout
     assert "Searched in: acme.pdf" in run.stdout
     assert "Tokens are counted as an upper bound" in run.stderr
@@ -102,6 +103,46 @@ def test_an_answer_without_a_number_is_matched_and_that_is_said(
     assert "[1] acme.pdf, page 3" in run.stdout
 
 
+def test_an_answer_that_no_passage_supports_says_so(scripted: ScriptedOllama, home: Path):
+    for _ in range(2):
+        answers(scripted, "Gluons carry the strong force between quarks.")
+    words = ("ask", "How large is the staff?", "--model", "m", "--ollama", scripted.url)
+    run = call(home, *words)
+    assert "The answer names no source, and its words fit no passage that was sent" in run.stdout
+    assert json.loads(call(home, *words, "--json").stdout)["supported"] is False
+
+
+def test_the_terms_of_the_window_add_up_to_what_is_sent(scripted: ScriptedOllama, home: Path):
+    answers(scripted, "340 people [1].")
+    run = call(home, "ask", "How large is the staff?", "--model", "m", "--ollama", scripted.url,
+               "--json")  # fmt: skip
+    budget = json.loads(run.stdout)["budget"]
+    terms = ("system", "history", "passages", "question")
+    assert sum(budget[name] for name in terms) == budget["predicted_tokens"]
+
+
+def test_passages_without_room_are_named_by_file_and_page(scripted: ScriptedOllama, home: Path):
+    long = home.parent / "long"
+    long.mkdir()
+    (long / "long.txt").write_text("\f".join(f"Owl report {n}. " * 60 for n in range(9)))
+    call(home, "library", "add", str(long), "--library", "papers")
+    for _ in range(2):
+        answers(scripted, "An owl [1].")
+    words = ("ask", "owl report", "--model", "m", "--window", "4096", "--ollama", scripted.url)
+    value = json.loads(call(home, *words, "--json").stdout)
+    left = value["budget"]["passages_left_out"]
+    assert value["budget"]["left_out"] == len(left) > 0
+    assert {one["file"] for one in left} == {"long.txt"}
+    assert "there was no room: long.txt, page" in call(home, *words).stdout
+
+
+def test_the_question_may_come_from_standard_input(scripted: ScriptedOllama, home: Path):
+    answers(scripted, "340 people [1].")
+    run = call(home, "ask", "-", "--model", "m", "--ollama", scripted.url, "--json",
+               stdin="How large is the staff?\n")  # fmt: skip
+    assert json.loads(run.stdout)["citations"][0]["page"] == 3
+
+
 def test_what_no_document_holds_is_said_without_asking_the_model(
     scripted: ScriptedOllama, home: Path
 ):
@@ -109,6 +150,7 @@ def test_what_no_document_holds_is_said_without_asking_the_model(
     value = json.loads(run.stdout)
     assert (value["answer"], value["found"]) == ("This is not in your documents.", False)
     assert (value["passages_sent"], value["citations"]) == (0, [])
+    assert value["budget"]["system"] == value["budget"]["predicted_tokens"] == 0
     assert [r for r in scripted.seen("POST", "/api/chat") if r.json["stream"]] == []
 
 

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.desktop.commands.test_ask import MODEL, answers, call, home, scripted
 from tests.servers.scripted_ollama import Reply, ScriptedOllama, chat_line
 
@@ -92,11 +94,83 @@ def test_words_with_a_slash_answer_again_edit_rate_and_correct(
     assert json.loads(call(home, "chats", "--json").stdout)[0]["title"] == "Numbers"
 
 
-def test_several_lines_between_quotes_are_one_question(scripted: ScriptedOllama, home: Path):
+@pytest.mark.parametrize(
+    ("lines", "question"),
+    [
+        ('"""First line\nsecond line"""\n', "First line\nsecond line"),
+        ('"""\nFirst\n""" and more\n', "First\n and more"),
+        ('"""/etc/passwd is what?"""\n', "/etc/passwd is what?"),
+        (" /etc/passwd is what?\n", "/etc/passwd is what?"),
+    ],
+)
+def test_lines_between_quotes_are_one_question_and_never_a_word(
+    lines: str, question: str, scripted: ScriptedOllama, home: Path
+):
     answers(scripted, "Yes.")
-    talk(scripted, home, '"""First line\nsecond line"""\n', "m")
+    talk(scripted, home, lines, "m")
     (asked,) = scripted.seen("POST", "/api/chat")[-1].json["messages"]
-    assert asked["content"] == "First line\nsecond line"
+    assert asked["content"] == question
+
+
+def test_each_question_has_its_entry_in_the_json_a_failed_one_too(
+    scripted: ScriptedOllama, home: Path
+):
+    scripted.script("POST", "/api/chat", Reply((chat_line("Half"),), then="reset"))
+    answers(scripted, "Whole.")
+    long = "word " * 20_000
+    run = talk(scripted, home, f"Tell me\n{long}\nAgain\n", "m", "--json")
+    first, second, third = json.loads(run.stdout)["turns"]
+    assert (run.exit_code, first["answer"], first["complete"]) == (1, "Half", False)
+    assert first["error"]["title"] == "Ollama's answer was cut off."
+    assert second["error"]["title"] == "The message does not fit into the model's context."
+    assert (third["question"], third["answer"], third["complete"]) == ("Again", "Whole.", True)
+
+
+def test_ratings_say_what_becomes_of_them(scripted: ScriptedOllama, home: Path):
+    answers(scripted, "Yes.")
+    scripted.script("POST", "/api/chat", Reply((chat_line("Half"),), then="reset"))
+    run = talk(scripted, home, "/good\nOne\n/bad\nTwo\n/good\n/again now\n", "m")
+    assert "Error: There is no answer to rate." in run.stderr
+    assert "makes a training row once /correct TEXT says what is right." in run.stderr
+    assert "Error: Half an answer cannot be a good one." in run.stderr
+    assert "Error: /again takes no text." in run.stderr
+    rows = call(home, "chat", "--export-rows", str(home / "r.jsonl"), "--json")
+    assert json.loads(rows.stdout)["error"]["title"] == "No answer was rated or corrected yet."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("m", "--continue", "1", "--library", "papers"), ("--continue", "1", "--window", "512"),
+        ("m", "--export-rows", "r.jsonl"), ("m", "--once", "Hi", "--continue", "1"), (),
+    ],
+)  # fmt: skip
+def test_options_that_would_do_nothing_are_wrong_usage(words: tuple[str, ...], home: Path):
+    assert call(home, "chat", *words).exit_code == 2
+
+
+def test_a_conversation_goes_on_with_another_model(scripted: ScriptedOllama, home: Path):
+    scripted.models["other:latest"] = MODEL
+    answers(scripted, "Hello.")
+    talk(scripted, home, "Hi\n", "m")
+    answers(scripted, "Still here.")
+    run = talk(scripted, home, "And now?\n", "other", "--continue", "1")
+    assert (run.exit_code, "Still here." in run.stdout) == (0, True)
+    last = scripted.seen("POST", "/api/chat")[-1].json
+    assert (last["model"], len(last["messages"])) == ("other", 3)
+
+
+def test_exports_touch_no_file_that_is_there(scripted: ScriptedOllama, home: Path):
+    answers(scripted, "Hello.")
+    talk(scripted, home, "Hi\n/good\n", "m")
+    mine = home / "mine.md"
+    mine.write_text("mine")
+    for words in (("chats", "export", "1", "-o"), ("chat", "--export-rows")):
+        run = call(home, *words, str(mine), "--json")
+        assert json.loads(run.stdout)["error"]["title"] == f"{mine} is there already."
+    assert mine.read_text() == "mine"
+    run = call(home, "chats", "export", "1", "-o", str(home / "no" / "x.md"), "--json")
+    assert json.loads(run.stdout)["error"]["title"] == f"There is no folder {home / 'no'}."
 
 
 def test_kept_conversations_are_found_shown_renamed_exported_and_deleted(
@@ -184,6 +258,46 @@ def test_control_c_stops_the_answer_keeps_it_and_the_talk_goes_on(
     shown = call(home, "chats", "show", "1").stdout
     assert "## m (incomplete: stopped)" in shown
     assert "word3" in shown
+
+
+def test_control_c_at_the_question_of_consent_allows_nothing(
+    scripted: ScriptedOllama, home: Path
+):
+    shown = {"remote_host": "https://ollama.com:443", "remote_model": "big", "modelfile": ""}
+    scripted.script("POST", "/api/show", Reply((shown,)))
+    terminal, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "desktop", "ask", "Who?", "--model", "big:cloud",
+         "--ollama", scripted.url, "--home", str(home)],
+        stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True,
+        env=os.environ | {"TERM": "dumb"},
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        _read_until(terminal, "[y/N] ")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=5) == 3
+        assert "Stopped." in _read_until(terminal, "Stopped.")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(terminal)
+    assert not (home / "settings.json").exists()
+    assert scripted.seen("POST", "/api/chat") == []
+
+
+def test_a_terminal_of_another_encoding_is_no_fault(scripted: ScriptedOllama, tmp_path: Path):
+    scripted.models["m:latest"] = MODEL
+    for encoding, wanted in (("latin-1", "\\u062d"), ("ascii", "\\u062d"), ("utf-8", "ح")):
+        answers(scripted, "ح \ud83d")
+        ran = subprocess.run(
+            [sys.executable, "-P", "-m", "desktop", "chat", "m", "--once", "ح", "--ollama",
+             scripted.url, "--home", str(tmp_path), "--json"],
+            capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr
+        assert wanted in ran.stdout.decode(encoding)
+        assert json.loads(ran.stdout.decode(encoding))["answer"].startswith("ح")
 
 
 def _read_until(terminal: int, wanted: str, limit_s: float = 20) -> str:
