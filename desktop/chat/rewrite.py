@@ -1,10 +1,11 @@
 """A follow-up question made into one that can be searched for by itself.
 
-The model writes it, in a short call that extends the prompt of the turn before, so that the
-server's cache of the talk stays. Where that gives nothing usable, words of the question before are
-added by rule, and that is said. Pure but for the call itself.
+A question that names its own subject is searched as asked. Others the model completes, in a short
+call that extends the prompt of the turn before, so that the server's cache of the talk stays. Where
+that gives nothing usable, words of the question before are added by rule, and that is said. Pure.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,14 +17,49 @@ from desktop.documents.words import WORD, stem
 REWRITE_TOKENS = 64
 _LONGEST = 300  # characters
 _ADDED_WORDS = 8
-_FEW_WORDS = 3  # telling ones: fewer say what they mean only with what was asked before
-_EARLIER = 2  # questions that the rule looks at
+_EARLIER = 6  # questions that a follow-up may lean on, one through the other
 _POINTING = frozenset((
     "it", "its", "they", "them", "their", "theirs", "this", "that", "these", "those", "he",
     "him", "his", "she", "her", "hers", "there", "then", "same", "one", "ones", "former",
     "latter", "previous", "above", "both", "such", "else", "also",
 ))  # fmt: skip
-_OPENINGS = frozenset(("and", "but", "or", "so", "what about", "how about", "why", "how so"))
+_OPENINGS = frozenset((
+    "and", "but", "or", "so", "what about", "how about", "how so", "why so", "why not", "und",
+    "et", "y",
+))  # fmt: skip
+# Of the talk itself, or how much of something: they tell nothing to a search.
+_CHATTER = frozenset((
+    "big", "brief", "briefly", "clear", "continue", "correct", "elaborate", "example", "examples",
+    "exactly", "few", "first", "fully", "go", "good", "happen", "happened", "happens", "high",
+    "know", "large", "last", "least", "length", "less", "like", "little", "long", "longer", "lot",
+    "low", "me", "mean", "means", "meant", "next", "now", "ok", "okay", "really", "right",
+    "sentence", "sentences", "short", "shorter", "simple", "simply", "small", "something",
+    "still", "summarise", "summarize", "summary", "sure", "thank", "thanks", "thing", "things",
+    "think", "understand", "want", "wants", "wieso", "warum", "word", "words", "wrong", "back",
+    "did", "does", "even", "ever",
+))  # fmt: skip
+# They tell something, but only with what they are of.
+_LEANING = frozenset((
+    "amount", "average", "cause", "causes", "change", "changed", "changes", "compare", "compared",
+    "comparison", "date", "day", "days", "decrease", "difference", "differences", "else", "euros",
+    "figure", "figures", "half", "higher", "increase", "larger", "lower", "main", "month",
+    "months", "name", "number", "numbers", "order", "other", "others", "page", "pages", "part",
+    "percent", "percentage", "point", "points", "quarter", "reason", "reasons", "rest", "second",
+    "smaller", "source", "sources", "third", "time", "times", "today", "total", "true", "two",
+    "value", "values", "year", "years", "yesterday",
+))  # fmt: skip
+_NUMBER = re.compile(r"[\d.,]+|[qfh]\d{1,2}|fy\d{2,4}", re.IGNORECASE)
+_PAST = re.compile(r"[a-z]{2,}[^e\W\d_]ed")  # happened: a verb is no subject; "speed" may be one
+_THERE_IS = re.compile(
+    r"\bthere\s+(?:is|are|was|were)\b|\b(?:is|are|was|were)\s+there\b(?=\s+\w)", re.IGNORECASE
+)
+_ASKS = re.compile(
+    r"(?:who|whom|whose|what|when|where|which|why|how|is|are|was|were|do|does|did|can|could|has"
+    r"|have|had|will|would|should|may|tell|list|give|show|describe|explain|compare|name|find"
+    r"|summari[sz]e)\b|(?:in|on|at|by|for|from|of|to|with|under|since)\s+(?:which|what|whom|whose"
+    r"|when|how)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -36,13 +72,16 @@ class Query:
 
 
 def is_follow_up(question: str) -> bool:
-    """Whether a question leans on what was said before it."""
+    """Whether a question leans on what was said before it.
+
+    It does with a word that points back or an opening like "and", or if it names nothing itself.
+    """
     words = [word.lower() for word in WORD.findall(question)]
-    opening = {" ".join(words[:1]), " ".join(words[:2])}
-    return bool(
-        _POINTING.intersection(words) or opening & _OPENINGS
-        or len(_telling(question)) < _FEW_WORDS
-    )  # fmt: skip
+    if {" ".join(words[:1]), " ".join(words[:2])} & _OPENINGS or _points(question):
+        return True
+    subjects = _subjects(question)
+    # "Why so high?" leans on the talk, "Why did revenue fall?" does not.
+    return len(subjects) < (2 if words[:1] == ["why"] else 1)
 
 
 def request_text(question: str) -> str:
@@ -51,44 +90,95 @@ def request_text(question: str) -> str:
     return text.strip().replace("{question}", " ".join(question.split()))
 
 
-def from_model(written: str, question: str, earlier: Sequence[str]) -> Query | None:
+def from_model(
+    written: str, question: str, questions: Sequence[str], said: Sequence[str]
+) -> Query | None:
     """The model's version, if it is a question about the same things; None if it is not.
 
-    earlier: all that was said before. An answer, or an invented question, brings words that
-    neither the question nor the talk has.
+    questions: asked before, oldest first. said: all that was said before. It has to keep what the
+    question tells, or, where that is a year at most, something of the last question; and it brings
+    next to no word that nobody used.
     """
     lines = [line.strip(" \t\"'`*") for line in written.strip().splitlines()]
     line = next((line for line in lines if line), "")
     line = line.partition("question:")[2].strip() or line
-    own, said = _stems(question), _stems(" ".join(earlier))
-    made = _stems(line)
-    is_same = len(made & (own | said)) >= 0.7 * len(made) and len(made & own) >= 0.5 * len(own)
-    if not made or len(line) > _LONGEST or not is_same:
+    own, made = _stems(question), _stems(line)
+    if not made or len(line) > _LONGEST or not _asks(line):
+        return None
+    known = own | _stems(" ".join([*questions, *said]))
+    is_same = len(made & known) >= 0.7 * len(made) and len(made & own) >= 0.5 * len(own)
+    topic = set(map(stem, _subjects(question))) or _stems(" ".join(_thread(questions)))
+    if not is_same or not made & topic:
         return None
     return Query(line, "model", "The model completed the question.")
 
 
 def by_rules(question: str, questions: Sequence[str]) -> Query:
-    """The question and the telling words of the ones before it, the last one's first."""
+    """The question and the telling words of the ones that it leans on, the last one's first."""
     present = {stem(word) for word in WORD.findall(question)}
     has_year = bool(clean(question).years)
     added: list[str] = []
-    for before in reversed(questions[-_EARLIER:]):
+    for before in _thread(questions):
         years = set(map(str, clean(before).years))
         for word in _telling(before):
             is_other_year = has_year and word in years
             if stem(word) not in present and not is_other_year and len(added) < _ADDED_WORDS:
                 present.add(stem(word))
                 added.append(word)
+        has_year = has_year or bool(years)
     if not added:
         return Query(question, "as asked")
     why = f"Words of earlier questions were added: {', '.join(added)}."
     return Query(f"{question} {' '.join(added)}", "rules", why)
 
 
+def _thread(questions: Sequence[str]) -> list[str]:
+    """The last question, and while that is a follow-up itself, the one before it."""
+    thread: list[str] = []
+    for question in reversed(questions[-_EARLIER:]):
+        thread.append(question)
+        if not is_follow_up(question):
+            break
+    return thread
+
+
+def _asks(line: str) -> bool:
+    """Whether a line is a question or a request, and no sentence of an answer."""
+    if line.endswith(("?", "？")):
+        return True
+    return bool(_ASKS.match(line)) and not line.endswith((".", ":", ";"))
+
+
+def _points(question: str) -> bool:
+    text = _THERE_IS.sub(" ", question)
+    found = list(WORD.finditer(text))
+    shouts = question.isupper()
+    for at, word in enumerate(found):
+        # "the IT department", and "assets that were sold": neither points at the talk.
+        is_it = word[0] == "IT" and not shouts
+        is_joining = (
+            word[0].lower() == "that" and 0 < at < len(found) - 1
+            and _is_subject(found[at - 1][0])
+        )  # fmt: skip
+        if word[0].lower() in _POINTING and not is_it and not is_joining:
+            return True
+    return False
+
+
+def _subjects(question: str) -> list[str]:
+    """Words that name something: no numbers, no verbs of the past, none that fit any talk."""
+    return [word for word in _telling(question) if _is_subject(word)]
+
+
+def _is_subject(word: str) -> bool:
+    if word.lower() in STOP_WORDS | _POINTING | _CHATTER | _LEANING:
+        return False
+    return not _NUMBER.fullmatch(word) and not _PAST.fullmatch(word)
+
+
 def _telling(text: str) -> list[str]:
     return [word for word in WORD.findall(text)
-            if word.lower() not in STOP_WORDS and word.lower() not in _POINTING]  # fmt: skip
+            if not {word.lower()} & (STOP_WORDS | _POINTING | _CHATTER)]  # fmt: skip
 
 
 def _stems(text: str) -> set[str]:

@@ -1,7 +1,9 @@
 """The query that a question is searched with: as asked, completed by the model, or by rules."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
+from converters.errors import UserError
 from desktop.chat.counting import Counter, Message
 from desktop.chat.prompt import harmless
 from desktop.chat.rewrite import (
@@ -12,9 +14,7 @@ from desktop.chat.rewrite import (
     is_follow_up,
     request_text,
 )
-from desktop.chat.too_long import excess_of
 from desktop.chat.turns import Turn
-from desktop.ollama_api.errors import OllamaError
 
 Write = Callable[[Sequence[Message], int], Awaitable[str]]
 
@@ -27,25 +27,22 @@ async def standalone(
 
     history: the messages of the prompt before, with its answer: the model's call extends them, so
     the server's cache holds. write: a short answer to messages, to its end or until the person
-    stops it.
+    stops it. A failure of it costs no question: the rules know a way without, and `why` says so.
     """
     questions = [turn.text for turn in branch if turn.role == "user"]
     if not questions or not is_follow_up(question):
         return Query(question, "as asked")
     request = {"role": "user", "content": request_text(harmless(question).text)}
     messages = [*history, request]
+    failure = ""
     if await counter.prompt(messages) + REWRITE_TOKENS <= window:
-        written = await _written(write(messages, REWRITE_TOKENS))
-        if query := from_model(written, question, [turn.text for turn in branch]):
-            return query
-    return by_rules(question, questions)
-
-
-async def _written(writing: Awaitable[str]) -> str:
-    """What the model wrote; nothing where it had no room: the rules know a way without it."""
-    try:
-        return await writing
-    except OllamaError as error:
-        if excess_of(error) is None:
-            raise
-        return ""
+        try:
+            written = await write(messages, REWRITE_TOKENS)
+        except UserError as error:  # of Ollama or the built-in engine
+            failure = f"The model could not complete the question: {error.title} "
+        else:
+            said = [turn.text for turn in branch if turn.role == "assistant"]
+            if query := from_model(written, question, questions, said):
+                return query
+    made = by_rules(question, questions)
+    return replace(made, why=(failure + made.why).strip())
