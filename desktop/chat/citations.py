@@ -1,24 +1,24 @@
 """The [n] of a streamed answer, checked against the passages that were sent. Pure.
 
-Numbers that we did not send are removed and counted. Code, links, and references that the source
-itself contains are left alone. What is shown never depends on how the stream was cut.
+Numbers that we did not send are removed and counted; of a link that is a citation the address goes.
+Code, other links, and references that stand in the source behind the same words are left alone.
+What is shown never depends on how the stream was cut.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from desktop.chat.markers import LONGEST, Sources
+from desktop.chat.markers import Sources, bracket_at, marker_end
 from desktop.chat.passages import Passage
 
 _FENCE = re.compile(r"[ \t>]*(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)(\n|\Z)")
 _MAY_BE_FENCE = re.compile(r"[ \t>]*(?:`*|~*|`{3,}[^`\n]*|~{3,}[^\n]*)\Z")
-_PLAIN = re.compile(r"[^`\[ \t\n\\]+")
+_PLAIN = re.compile(r"[^`\[【^ \t\n\\]+")
 _SPACES = re.compile(r"[ \t]*")
 _TICKS = re.compile(r"`+")
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
 _LONGEST_CODE = 1_000
-_LONGEST_LINK = 200
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class CitationReader:
             return self._show(raw.find("\n", at) + 1 or len(raw))
         if found := _PLAIN.match(raw, at):
             return self._show(found.end())
-        if raw[at] in " \t[":
+        if raw[at] in " \t[【^":
             return self._bracket(is_last)
         if raw[at] == "`":
             return self._code(is_last)
@@ -128,50 +128,26 @@ class CitationReader:
         start = spaces.end() if spaces else self._at
         if start == len(raw):
             return self._show(start) if is_last else None
-        if raw[start] != "[":
+        if raw[start] not in "[【^":
             return self._show(start)
-        end = _bracket_end(raw, start, is_last)
-        if end is None:
+        bracket = bracket_at(raw, start, is_last)
+        if bracket is None:
             return None
-        numbers = self._sources.read(raw[start + 1 : end - 1], raw[:start]) if end else None
+        numbers = self._sources.read(bracket.inside, raw[:start]) if bracket.inside else None
         if numbers is None:
             return self._show(start + 1)
-        is_link = _is_link(raw, end, is_last)
-        if is_link is None:
+        end = marker_end(raw, start, bracket.end, is_last, bool(numbers.known))
+        if end is None:
             return None
-        if is_link:
-            return self._show(end)
         self.removed += numbers.unknown
         if numbers.known:
             self.text += raw[self._at : start]
             begin = len(self.text)
-            self.text += raw[start:end] if not numbers.unknown else _written(numbers.known)
+            is_shown = numbers.is_plain and raw[start:end] == f"[{bracket.inside}]"
+            is_shown = is_shown and not numbers.unknown
+            self.text += raw[start:end] if is_shown else _written(numbers.known)
             self.marks.append(Mark(begin, len(self.text), numbers.known))
         return end
-
-
-def _bracket_end(raw: str, start: int, is_last: bool) -> int | None:
-    """Behind the closing bracket; 0 if there is none near, None if it may still come."""
-    for at in range(start + 1, min(len(raw), start + LONGEST + 2)):
-        if raw[at] == "]":
-            return at + 1
-        if raw[at] in "[\n":
-            return 0
-    return 0 if is_last or len(raw) >= start + LONGEST + 2 else None
-
-
-def _is_link(raw: str, end: int, is_last: bool) -> bool | None:
-    """Whether an address in parentheses follows at once; None if that cannot be told yet."""
-    if end == len(raw):
-        return False if is_last else None
-    if raw[end] != "(":
-        return False
-    for at in range(end + 1, min(len(raw), end + _LONGEST_LINK)):
-        if raw[at] == ")":
-            return True
-        if raw[at].isspace():
-            return False
-    return False if is_last or len(raw) >= end + _LONGEST_LINK else None
 
 
 def _written(numbers: Sequence[int]) -> str:
