@@ -38,11 +38,17 @@ def rectangles(page: Page, passage: str) -> list[Rectangle]:
     if sum(end - start for start, end in spans) < _LEAST_FOUND * max(1, len(wanted.text)):
         return []
     at = sorted({letters.place[index] for start, end in spans for index in range(start, end)})
-    return _around(page, _with_signs(page.text, np.array(at, np.intp)))
+    placed = _around(page, _with_signs(page.text, np.array(at, np.intp)))
+    return [rectangle for rectangle, _ in placed]
 
 
 def span_rectangles(page: Page, start: int, end: int) -> list[Rectangle]:
     """The same for the characters `start` to `end` of the page's text, which need no finding."""
+    return [rectangle for rectangle, _ in placed_rectangles(page, start, end)]
+
+
+def placed_rectangles(page: Page, start: int, end: int) -> list[tuple[Rectangle, tuple[int, int]]]:
+    """Those of `span_rectangles`, each with the span of the page's text that it stands around."""
     return _around(page, np.arange(start, min(end, len(page.text))))
 
 
@@ -117,8 +123,10 @@ def _apart(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return apart
 
 
-def _around(page: Page, at: npt.NDArray[np.intp]) -> list[Rectangle]:
-    """Boxes around these characters, line by line."""
+def _around(
+    page: Page, at: npt.NDArray[np.intp]
+) -> list[tuple[Rectangle, tuple[int, int]]]:
+    """Boxes around these characters, line by line, and from where to where each reaches."""
     boxes = page.boxes[at]
     has_place = np.isfinite(boxes[:, 0])
     at, boxes = at[has_place], boxes[has_place]
@@ -132,7 +140,11 @@ def _around(page: Page, at: npt.NDArray[np.intp]) -> list[Rectangle]:
     first = np.concatenate([[0], np.flatnonzero(breaks) + 1])
     low = np.minimum.reduceat(boxes[:, :2], first, axis=0).tolist()
     high = np.maximum.reduceat(boxes[:, 2:], first, axis=0).tolist()
-    return [(*start, *end) for start, end in zip(low, high, strict=True)]
+    begins, ends = at[first].tolist(), (at[np.append(first[1:], len(at)) - 1] + 1).tolist()
+    return [
+        ((*start, *end), (begin, stop))
+        for start, end, begin, stop in zip(low, high, begins, ends, strict=True)
+    ]
 
 
 def _with_signs(text: str, at: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -26,8 +26,9 @@ _PIECE = re.compile(r"\S(?:.{0,198}\S)?(?=\s|\Z)", re.DOTALL)
 class Citation(Record):
     """A place in a document. how: "cited" by the model, or "matched" by its words by us.
 
-    quote: the passage's own words that come closest. start, end: in the answer's text, of the
-    first mark, or of the sentence that was matched. share: of the sentence's words, if matched.
+    quote: the passage's own words that come closest; rects: of its lines. start, end: in the
+    answer's text, of the first mark, or of the sentence that was matched. share: of the sentence's
+    words, if matched.
     """
 
     n: int
@@ -87,22 +88,32 @@ def matched(text: str, passages: Sequence[Passage]) -> list[Citation]:
     return list(found.values())
 
 
-def quote(statement: str, passage: str) -> str:
-    """The piece of the passage, word for word, that shares most with a statement."""
+def quoted(statement: str, passage: str) -> tuple[int, int]:
+    """The piece of the passage that shares most with a statement; all of it if none shares."""
     words = set(_telling(statement))
-    pieces = [passage[start:end] for start, end in _pieces(passage)]
-    scores = [len(words & set(_telling(piece))) for piece in pieces]
+    pieces = list(_pieces(passage))
+    scores = [len(words & set(_telling(passage[start:end]))) for start, end in pieces]
     best = max(scores, default=0)
-    return pieces[scores.index(best)] if best else passage
+    return pieces[scores.index(best)] if best else (0, len(passage))
 
 
 def _citation(
     passage: Passage, statement: str, how: Literal["cited", "matched"], start: int, end: int
 ) -> Citation:
+    first, last = quoted(statement, passage.text)
     return Citation(
-        n=passage.n, file=passage.file, path=passage.path, page=passage.page, rects=passage.rects,
-        quote=quote(statement, passage.text), how=how, start=start, end=end,
+        n=passage.n, file=passage.file, path=passage.path, page=passage.page,
+        rects=_rects(passage, first, last), quote=passage.text[first:last], how=how, start=start,
+        end=end,
     )  # fmt: skip
+
+
+def _rects(passage: Passage, first: int, last: int) -> tuple[Rectangle, ...]:
+    """Those of the lines that these characters stand in; all where the lines are not known."""
+    if len(passage.spans) != len(passage.rects):
+        return passage.rects
+    placed = zip(passage.rects, passage.spans, strict=True)
+    return tuple(rect for rect, (start, end) in placed if start < last and first < end)
 
 
 def _statement(text: str, mark: Mark) -> str:

@@ -27,10 +27,15 @@ class FoundPassage(Protocol):
     def text(self) -> str: ...
     @property
     def rects(self) -> tuple[Rectangle, ...]: ...
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]: ...
 
 
 class Passage(Record):
-    """A piece of a page as it was sent, and its number. page: from 1; rects: in points."""
+    """A piece of a page as it was sent, and its number. page: from 1; rects: in points.
+
+    spans: what of `text` each rectangle stands around; () in conversations of before.
+    """
 
     n: int
     file: str
@@ -38,6 +43,7 @@ class Passage(Record):
     page: int
     text: str
     rects: tuple[Rectangle, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 _PASSAGES = TypeAdapter(tuple[Passage, ...])
@@ -53,7 +59,7 @@ def numbered(
         n = numbers.setdefault(_place(passage), 1 + max(numbers.values(), default=0))
         made.append(Passage(
             n=n, file=passage.file, path=passage.path, page=passage.page, text=passage.text,
-            rects=passage.rects,
+            rects=passage.rects, spans=passage.spans,
         ))  # fmt: skip
     return tuple({passage.n: passage for passage in made}.values())
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from converters.documents.page import Page
-from converters.documents.rectangles import Rectangle, span_rectangles
+from converters.documents.rectangles import Rectangle, placed_rectangles
 from converters.errors import UserError
 from desktop.documents.chunker import chunk_spans, join_lines
 from desktop.documents.file_names import shown_path
@@ -26,7 +26,8 @@ _LISTED = 10
 class Passage:
     """A piece of a page. rects: x0, y0, x1, y1 in points from the top left corner, one a line.
 
-    has_hidden: some of it is not seen by a reader of the page. why: one short line.
+    has_hidden: some of it is not seen by a reader of the page. why: one short line. spans: what of
+    `text` each rectangle stands around.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Passage:
     by: By
     why: str
     has_hidden: bool
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,16 +176,21 @@ def _cut_out(
     document: Searchable, page: Page, span: tuple[int, int], score: float, why: Why | str
 ) -> Passage:
     start, end = span
+    cut = page.text[start:end]
+    text = join_lines(cut).strip()
+    first = start + len(cut) - len(cut.lstrip())
+    placed = placed_rectangles(page, first, first + len(text))
     return Passage(
         file=document.name,
         path=shown_path(document.path),
         page=page.number,
-        text=join_lines(page.text[start:end]).strip(),
-        rects=tuple(map(_rounded, span_rectangles(page, start, end))),
+        text=text,
+        rects=tuple(_rounded(rectangle) for rectangle, _ in placed),
         score=round(score, 4),
         by=why.by if isinstance(why, Why) else "words",
         why=str(why),
         has_hidden=any(a < end and start < b for a, b in page.hidden_spans),
+        spans=tuple((begin - first, stop - first) for _, (begin, stop) in placed),
     )
 
 
