@@ -16,6 +16,7 @@ from desktop.chat.session import STOPPED as STOPPED_BY_PERSON
 from desktop.chat.sources import PASSAGES, Source
 from desktop.commands.answering import Screen, Told, answer_value, sources_text, window_text
 from desktop.commands.context import DONE, STOPPED, USER_ERROR, Context, Output
+from desktop.commands.talk_options import AllowHost, File, Library, Packs, Think, Window
 from desktop.commands.talks import (
     Waiting,
     opened_talker,
@@ -24,19 +25,6 @@ from desktop.commands.talks import (
     stopping,
 )
 from desktop.ollama_api.errors import OllamaError
-
-Window = Annotated[int, typer.Option(
-    "--window", min=256, help="Tokens of context, at most the model's own.")]
-Library = Annotated[str, typer.Option(
-    "--library", "-L", metavar="NAME", help="The library; may be left out if there is one.")]
-File = Annotated[str, typer.Option(
-    "--file", help="Only this document, by its name or a part of it.")]
-Packs = Annotated[bool, typer.Option(
-    "--packs/--no-packs", help="Let packs add how a field words things.")]
-AllowHost = Annotated[list[str] | None, typer.Option(
-    "--allow-host", metavar="HOST", help="Documents may go to this machine, from now on.")]
-Think = Annotated[bool, typer.Option(
-    "--think/--no-think", help="Let a model that can think do so before it answers.")]
 
 
 async def ask(

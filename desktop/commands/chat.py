@@ -10,9 +10,8 @@ import typer
 
 from converters.errors import UserError
 from desktop.chat.budget import DEFAULT_WINDOW
-from desktop.commands import ask as asking
-from desktop.commands.ask import AllowHost, File, Packs, Think
 from desktop.commands.context import USER_ERROR, Context, Output
+from desktop.commands.talk_options import AllowHost, File, Packs, Think
 from desktop.core.terminal_text import harmless_text
 from desktop.ollama_api.errors import StreamCut
 from desktop.serving.choice import choose
@@ -57,7 +56,9 @@ def chat(
         if go_on is not None:
             raise typer.BadParameter("--once keeps nothing, so there is nothing to go on with.")
         if library or file:
-            return asking.ask(
+            from desktop.commands.ask import ask
+
+            return ask(
                 context, once, model, library, file, window=window or DEFAULT_WINDOW, packs=packs,
                 think=think, allow_host=allow_host,
             )
