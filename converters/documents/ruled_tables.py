@@ -60,8 +60,16 @@ def described(cells: Cells) -> list[Row]:
     return [_placed_sentence(header, row) for row in body]
 
 
+_AMOUNT = re.compile(r"\d,\d{3}\b|\d\.\d|[$€£%]\s?\d|\d\s?%")
+
+
 def names_columns(row: list[str]) -> bool:
-    """Whether a first row is a header: two names at least that are no figures."""
+    """Whether a first row is a header: two names at least that are no figures, and no amount.
+
+    A wrong name is worse than none: rows below data would be told in the words of data.
+    """
+    if any(_AMOUNT.search(name) for name in row):
+        return False
     return sum(bool(name) and not _is_figure(name) for name in row) >= 2
 
 

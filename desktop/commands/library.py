@@ -18,6 +18,9 @@ from desktop.documents.library import Counts, StoredFile, with_library
 from desktop.documents.shelf import Place, find_library, libraries_of, place_for
 
 DEFAULT_NAME = "documents"
+AddedTo = Annotated[str, typer.Option(
+    "--library", "-L", metavar="NAME", show_default="the only one, else documents",
+    help="The library; made if there is none of that name.")]
 LibraryName = Annotated[str, typer.Option(
     "--library", "-L", metavar="NAME", help="The library; may be left out if there is one.")]
 
@@ -40,18 +43,21 @@ def add(
     context: Context,
     paths: Annotated[list[Path], typer.Argument(
         metavar="PATH...", help="Files and folders: PDF, text, Markdown, CSV.")],
-    library: LibraryName = DEFAULT_NAME,
+    library: AddedTo = "",
     password_stdin: Annotated[bool, typer.Option(
         "--password-stdin", help="Read passwords of encrypted documents, one a line.")] = False,
     detach: Annotated[bool, typer.Option(
         "--detach", help="Return at once; `tunedesk jobs` shows the job.")] = False,
 ) -> Output:
     """Add documents; only what is new or changed is read. They can be searched meanwhile."""
-    from desktop.commands.library_adding import add_in_foreground, start_adding
+    from desktop.commands.library_adding import add_in_foreground, require_there, start_adding
 
+    if detach and password_stdin:
+        raise typer.BadParameter("Passwords are kept nowhere, so a job on its own cannot have any.")
     context.home.require_writable()
+    require_there(paths)
     passwords = tuple(line.rstrip("\r\n") for line in sys.stdin) if password_stdin else ()
-    place = place_for(context.home.libraries, library)
+    place = _place_for(context, library)
     if detach:
         return start_adding(context, place, paths)
     return add_in_foreground(context, place, paths, passwords, may_ask=not password_stdin)
@@ -91,7 +97,7 @@ def status(context: Context, library: LibraryName = "") -> Output:
         "skipped": [
             {"file": f.name, "path": shown_path(f.path), "reason": f.reason} for f in aside
         ],
-        "gone": [shown_path(f.path) for f in files if not path_of(f.path).exists()],
+        "gone": [shown_path(f.path) for f in files if _is_gone(path_of(f.path))],
     }
     return Output(value, "\n".join(_status_lines(value, files)))
 
@@ -99,13 +105,14 @@ def status(context: Context, library: LibraryName = "") -> Output:
 def watch(
     context: Context,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
-    library: LibraryName = DEFAULT_NAME,
+    library: AddedTo = "",
 ) -> Output:
     """Look every 2 seconds for new and changed files and add them, until Ctrl-C."""
-    from desktop.commands.library_adding import keep_watching
+    from desktop.commands.library_adding import keep_watching, require_there
 
     context.home.require_writable()
-    return keep_watching(context, place_for(context.home.libraries, library), paths)
+    require_there(paths)
+    return keep_watching(context, _place_for(context, library), paths)
 
 
 def search(
@@ -134,15 +141,32 @@ def search(
         answer_one,
         read_batch,
     )
-    from desktop.commands.meaning import MeaningWish
+    from desktop.commands.meaning import AUTO, OFF, MeaningWish
 
     if bool(question) == bool(batch):
         raise typer.BadParameter("Give one question, or a file of them with --batch.")
     place = find_library(context.home.libraries, library)
+    if allow_host and meaning in (AUTO, OFF):
+        raise typer.BadParameter("--allow-host needs a model: --meaning MODEL.")
     wanted = Search(k, packs, MeaningWish(meaning, tuple(allow_host or ())))
     if batch is None:
         return answer_one(context, place, Question(question, file), wanted)
     return answer_all(context, place, read_batch(batch, file), wanted)
+
+
+def _place_for(context: Context, library: str) -> Place:
+    """The library to add to; without a name the only one, else a new one."""
+    places = libraries_of(context.home.libraries)
+    only = places[0].name if len(places) == 1 else DEFAULT_NAME
+    return place_for(context.home.libraries, library or only)
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether a file is not there; one in a folder that cannot be looked into may be."""
+    try:
+        return not path.exists()
+    except OSError:
+        return False
 
 
 def _summary(context: Context, place: Place) -> dict[str, Any]:

@@ -5,11 +5,13 @@ argument, no file and no journal.
 """
 
 import getpass
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from converters.errors import UserError
 from desktop.commands.added import added_output, output_of_result
 from desktop.commands.context import DONE, Context, Output
 from desktop.commands.live import LiveLine
@@ -58,25 +60,37 @@ def add_in_foreground(
 def keep_watching(context: Context, place: Place, paths: Sequence[Path]) -> Output:
     """Add what is new or changed every 2 seconds until Ctrl-C, which is the normal end."""
     context.say(f'Watching for the library "{place.name}"; Ctrl-C ends it.')
-    seen = None
+    seen, trouble = None, ""
     rounds = 0
     try:
         while True:
-            now = find_files(paths, lambda: False)
-            if now != seen:
-                with LiveLine() as line:
-                    add_documents(Request(place.folder, tuple(paths)), line.report, lambda: False)
-                seen = now
-                rounds += 1
+            try:
+                now = find_files(paths, lambda: False)
+                if now != seen:
+                    with LiveLine() as line:
+                        request = Request(place.folder, tuple(paths))
+                        add_documents(request, line.report, lambda: False)
+                    seen = now
+                    rounds += 1
+                trouble = ""
+            except UserError as error:  # a drive that is away comes back
+                if str(error) != trouble:
+                    context.say(f"{error} Watching goes on.")
+                trouble = str(error)
             time.sleep(WATCH_S)
     except KeyboardInterrupt:
         text = "Watching ended. Every page that was indexed is kept."
         return Output({"library": place.name, "additions": rounds}, text)
 
 
+def require_there(paths: Sequence[Path]) -> None:
+    """Say of a path that is not there, before anything is made. Raises UserError."""
+    missing = [path for path in paths if not os.path.lexists(path)]
+    if missing:
+        find_files(missing, lambda: False)
+
+
 def _job(context: Context, place: Place, paths: Sequence[Path]) -> JobFolder:
-    # Before anything is made: a path that is not there is said at once.
-    find_files([path for path in paths if not path.exists()], lambda: False)
     job = IndexJob(
         library=place.name, folder=place.folder,
         paths=tuple(as_address(key_of(path)) for path in paths),

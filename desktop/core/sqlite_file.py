@@ -87,6 +87,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def trouble(path: Path, error: sqlite3.DatabaseError) -> Trouble | None:
     """What kind of fault of the file or its disk an error is; None for a bug of ours."""
+    if "Could not decode to UTF-8" in str(error):  # Python's own words, without a code
+        return "damaged"
     kind = _CODES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
     # SQLite calls a full disk an I/O error where the log's helper file cannot grow.
     is_full = kind == "io" and shutil.disk_usage(path.parent).free < _ROOM_BYTES

@@ -47,8 +47,8 @@ def put_back(folder: Path, damage: LibraryDamaged) -> str:
         ) from damage
     made = datetime.fromtimestamp(backup.stat().st_mtime, UTC)
     copy_back(backup, folder / DATABASE)
+    kept = f"The damaged file was kept as {aside}. " if aside.exists() else ""
     return (
         f"The library was damaged; its backup of {made:%Y-%m-%d %H:%M} UTC ({backup}) was "
-        f"restored. The damaged file was kept as {aside}. Documents that were added after the "
-        "backup must be added again."
+        f"restored. {kept}Documents that were added after the backup must be added again."
     )

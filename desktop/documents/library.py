@@ -12,7 +12,7 @@ from typing import Self
 from converters.documents.page import Page
 from converters.errors import UserError
 from desktop.documents import stored_page
-from desktop.documents.backup import DATABASE, LOCK, keep_backup, put_back, restore
+from desktop.documents.backup import BACKUP, DATABASE, LOCK, keep_backup, put_back, restore
 from desktop.documents.database import LibraryDamaged, connect, damaged, in_words, is_sound
 from desktop.documents.schema import MIGRATIONS, is_library, migrate, version_of
 from desktop.documents.stored_page import PageDamaged
@@ -73,6 +73,16 @@ SELECT (SELECT count(*) FROM files),
 """
 
 
+class PageGone(UserError):
+    """A document was removed or read anew between a search and its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The library changed meanwhile.", "A document was removed or is read anew.",
+            "Search again.",
+        )
+
+
 class Library:
     """An open library; a context manager. Raises UserError, LibraryDamaged for damage."""
 
@@ -82,6 +92,8 @@ class Library:
         """may_write makes a missing file and brings an older one to the newest version."""
         self.folder = folder
         self.path = folder / DATABASE
+        if not self.path.is_file() and (folder / BACKUP).is_file():
+            raise damaged(self.path, "it is gone, though its backup is there.")
         if not may_write and not self.path.is_file():
             raise UserError(
                 "The library is empty.",
@@ -119,12 +131,14 @@ class Library:
             return Counts(*self.connection.execute(_COUNTS).fetchone())
 
     def page(self, document: int, number: int) -> Page:
-        """A stored page. Raises LibraryDamaged if it is not what was written."""
+        """A stored page. Raises PageGone, and LibraryDamaged if it is not what was written."""
         with in_words(self.path):
             row = self.connection.execute(
                 f"SELECT {stored_page.COLUMNS} FROM pages WHERE document = ? AND number = ?",
                 (document, number),
             ).fetchone()
+        if row is None:
+            raise PageGone
         try:
             return stored_page.page_of(row)
         except PageDamaged as error:
@@ -147,6 +161,8 @@ class Library:
         if not is_library(self.connection):
             raise damaged(self.path, "it is no library.")
         version = version_of(self.connection)
+        if not version and (self.folder / BACKUP).is_file():
+            raise damaged(self.path, "it is empty, though its backup is there.")
         if version > len(migrations):
             raise UserError(
                 "The library was made by a newer version of the program.",

@@ -25,7 +25,7 @@ ROWS_LOOKED_AT = 50_000
 """Chunks that one question may score; the commonest words are left out beyond (FACTS 3.7)."""
 CACHE_BYTES = 512 << 20
 _DOCUMENTS = """
-SELECT d.id, min(f.name), min(f.path), d.front_size, d.whole_size, d.years,
+SELECT d.id, f.name, min(f.path), d.front_size, d.whole_size, d.years,
        (SELECT count(*) FROM pages p WHERE p.document = d.id), d.page_count
 FROM documents d JOIN files f ON f.sha256 = d.sha256
 WHERE d.text_pages > 0 GROUP BY d.id ORDER BY d.id
@@ -85,7 +85,13 @@ class PostingsCache:
             state = (base, version, base.total_changes)
             if self._listed is None or self._listed[0] != state:
                 rows = base.execute(_DOCUMENTS).fetchall()
-                self._listed = (state, [Searchable(*row) for row in rows])
+                listed = [Searchable(*row) for row in rows]
+                try:
+                    for each in listed:
+                        _ = each.text_years
+                except (ValueError, AttributeError) as error:
+                    raise damaged(library.path, "the years of a document changed.") from error
+                self._listed = (state, listed)
         return self._listed[1]
 
     def get(self, library: Library, document: Searchable) -> Postings:

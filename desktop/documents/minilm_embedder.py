@@ -45,6 +45,16 @@ class MinilmEmbedder:
         """Load model and vocabulary, 0.3 CPU-s. Raises UserError if the extra is not there or its
         model is not the one that was checked."""
         model = _model()
+        try:
+            return cls._opened(model)
+        except Exception as error:  # whatever a native package that is broken raises
+            raise UserError(
+                "The extra for search by meaning cannot be used.",
+                f"{type(error).__name__}: {error}", "Install the extra `meaning` again.",
+            ) from error
+
+    @classmethod
+    def _opened(cls, model: bytes) -> Self:
         onnxruntime = import_module("onnxruntime")
         options = onnxruntime.SessionOptions()
         # Idle threads would burn what the other half of the program needs.

@@ -4,6 +4,7 @@ Which documents were searched is part of every answer, and so is how much of the
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from converters.documents.page import Page
@@ -12,7 +13,7 @@ from converters.errors import UserError
 from desktop.documents.chunker import chunk_spans, join_lines
 from desktop.documents.file_names import shown_path
 from desktop.documents.letters import odd_words
-from desktop.documents.library import Library
+from desktop.documents.library import Library, PageGone
 from desktop.documents.lookup import LibraryDocuments, PostingsCache, Searchable
 from desktop.documents.packs import Pack
 from desktop.documents.search import Hit, Ranked, rank_collection, rank_document
@@ -96,7 +97,10 @@ def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> A
     documents, everything = looked.documents, looked.store.all
     found, asked = looked.ranked.found(k), looked.ranked.question
     terms = (*asked.query.terms, *asked.expansion.terms)
-    passages = [_passage(library, documents[hit.document], hit, terms) for hit in found.hits]
+    passages: list[Passage] = []
+    for hit in found.hits:
+        with suppress(PageGone):  # removed, or read anew, since it was ranked
+            passages.append(_passage(library, documents[hit.document], hit, terms))
     if not passages:
         passages = _by_letters(library, looked, question, k)
     return Answer(

@@ -38,13 +38,13 @@ def page_of(row: tuple[Any, ...]) -> Page:
     number, text, check_sum, width, height, verdict, hidden, spans, rows, boxes = row
     check(text, check_sum)
     try:
-        placed = unpack_boxes(boxes, len(text), width, height)
-    except (zlib.error, ValueError) as error:
+        return Page(
+            number, width, height, text, unpack_boxes(boxes, len(text), width, height), verdict,
+            hidden, tuple((start, end) for start, end in json.loads(spans)),
+            tuple(json.loads(rows)),
+        )
+    except (zlib.error, ValueError, TypeError) as error:
         raise PageDamaged(f"the places of page {number}") from error
-    return Page(
-        number, width, height, text, placed, verdict, hidden,
-        tuple((start, end) for start, end in json.loads(spans)), tuple(json.loads(rows)),
-    )  # fmt: skip
 
 
 def check(text: str, check_sum: int) -> None:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from converters.documents.ruled_tables import Row, described
+from converters.documents.ruled_tables import Row, described, names_columns
 from tests.converters.documents.test_pdf import only_page
 from tests.converters.documents.tiny_pdf import line
 
@@ -80,3 +80,9 @@ def test_a_first_row_of_figures_names_no_column() -> None:
 
 def test_empty_cells_are_left_out() -> None:
     assert _described([["A", "B", ""], ["1", "", "x"]]) == ["A: 1; x"]
+
+
+def test_a_first_row_with_amounts_names_no_columns():
+    assert names_columns(["Item", "2020", "Change"])
+    for cell in ("Total revenues 42,293", "19 %", "$ 17", "up 3.5"):
+        assert not names_columns(["Converse", "Item", cell])

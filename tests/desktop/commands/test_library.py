@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -243,3 +244,57 @@ def test_a_search_loads_neither_torch_nor_the_parser():
     )
     loaded = set(run.stdout.split())
     assert not loaded & {"torch", "PySide6", "pypdfium2", "httpx", "llama_cpp"}
+
+
+@pytest.mark.parametrize("lost", ["missing", "empty", "years"])
+def test_f35_a_library_that_lost_its_file_or_text_gets_its_backup_back(
+    lost: str, call, papers, tmp_path
+):
+    call("library", "add", str(papers), "--library", "papers")
+    path = tmp_path / "home" / "libraries" / "papers" / DATABASE
+    for helper in ("-wal", "-shm"):
+        path.with_name(path.name + helper).unlink(missing_ok=True)
+    if lost == "years":
+        with closing(sqlite3.connect(path)) as base, base:
+            base.execute("UPDATE documents SET years = CAST(x'ff41' AS TEXT)")
+    elif lost == "empty":
+        path.write_bytes(b"")
+    else:
+        path.unlink()
+    found = call("library", "search", "owl", "--library", "papers")
+    assert found.exit_code == 0, found.output
+    assert "The library was damaged; its backup of " in found.output
+    assert "owl.pdf, page 1" in found.output
+    call("library", "add", str(papers), "--library", "papers")
+    assert "owl.pdf, page 1" in call("library", "search", "owl", "--library", "papers").output
+
+
+def test_a_path_that_is_not_there_leaves_no_library_behind(call, tmp_path):
+    for word in ("add", "watch"):
+        run = call("library", word, str(tmp_path / "nope"), "--json")
+        assert run.exit_code == 1
+        assert "Nothing was added" in json.loads(run.stdout)["error"]["detail"] + run.stdout
+    assert json.loads(call("library", "list", "--json").stdout) == []
+
+
+def test_without_a_name_the_only_library_is_added_to(call, papers, tmp_path):
+    call("library", "add", str(papers / "acme.txt"), "--library", "mine")
+    call("library", "add", str(papers / "owl.pdf"))
+    (only,) = json.loads(call("library", "list", "--json").stdout)
+    assert (only["library"], only["files"]) == ("mine", 2)
+
+
+def test_options_that_would_do_nothing_are_wrong_usage(call, papers):
+    words = ("--password-stdin", "--detach")
+    assert call("library", "add", str(papers), *words, stdin="secret\n").exit_code == 2
+    call("library", "add", str(papers))
+    assert call("library", "search", "owl", "--allow-host", "a.org").exit_code == 2
+
+
+def test_two_copies_of_a_file_are_told_by_one_name_and_its_path(call, papers, tmp_path):
+    copy = tmp_path / "a_first"
+    copy.mkdir()
+    (copy / "zebra.pdf").write_bytes((papers / "owl.pdf").read_bytes())
+    call("library", "add", str(papers), str(copy), "--library", "papers")
+    hit = json.loads(call("library", "search", "owl", "-k", "1", "--json").stdout)[0]
+    assert Path(hit["path"]).name == hit["file"]
