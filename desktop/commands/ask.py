@@ -76,6 +76,8 @@ def searched_text(source: Source) -> str:
     names = ", ".join(answer.searched[:8]) or "no document"
     more = len(answer.searched) - 8
     said = f"Searched in: {names}" + (f" and {more} more" if more > 0 else "")
+    if answer.considered > len(answer.searched) and answer.searched:
+        said += f" (the {len(answer.searched)} of {answer.considered:,} documents that fit best)"
     if answer.pages_indexed < answer.pages:
         said += f"; {answer.pages_indexed:,} of {answer.pages:,} pages are indexed so far"
     return f"{said}."

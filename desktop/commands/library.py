@@ -4,6 +4,8 @@ What only some of these words need is imported in them: a search starts in a thi
 """
 
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +16,11 @@ from desktop.commands.context import Context, Output
 from desktop.core.held_lock import is_held
 from desktop.documents.backup import LOCK
 from desktop.documents.file_names import path_of, shown_path
-from desktop.documents.library import Counts, StoredFile, with_library
+from desktop.documents.library import Counts, PageVerdict, StoredFile, with_library
 from desktop.documents.shelf import Place, find_library, libraries_of, place_for
 
 DEFAULT_NAME = "documents"
+_PAGES_SHOWN = 12
 AddedTo = Annotated[str, typer.Option(
     "--library", "-L", metavar="NAME", show_default="the only one, else documents",
     help="The library; made if there is none of that name.")]
@@ -35,8 +38,12 @@ def list_library(context: Context, library: LibraryName = "") -> Output:
         ] or ["There is no library yet. Make one: tunedesk library add FOLDER --library NAME"]
         return Output(value, "\n".join(lines))
     place = find_library(context.home.libraries, library)
-    files = with_library(place.folder, lambda opened: opened.files(), context.say)
-    return Output([_file(file) for file in files], "\n".join(map(_file_line, files)))
+    files, odd = with_library(
+        place.folder, lambda opened: (opened.files(), opened.odd_pages()), context.say
+    )
+    value = [_file(file, odd.get(file.document or 0, ())) for file in files]
+    lines = [_file_line(file, odd.get(file.document or 0, ())) for file in files]
+    return Output(value, "\n".join(lines) or "The library holds no files.")
 
 
 def add(
@@ -89,7 +96,9 @@ def remove(
 def status(context: Context, library: LibraryName = "") -> Output:
     """What a library holds, what could not be read and why, and whether it is complete."""
     place = find_library(context.home.libraries, library)
-    files = with_library(place.folder, lambda opened: opened.files(), context.say)
+    files, odd = with_library(
+        place.folder, lambda opened: (opened.files(), opened.odd_pages()), context.say
+    )
     summary = _summary(context, place)
     aside = [file for file in files if file.state not in ("indexed", "waiting")]
     value = summary | {
@@ -99,7 +108,7 @@ def status(context: Context, library: LibraryName = "") -> Output:
         ],
         "gone": [shown_path(f.path) for f in files if _is_gone(path_of(f.path))],
     }
-    return Output(value, "\n".join(_status_lines(value, files)))
+    return Output(value, "\n".join(_status_lines(value, files, odd)))
 
 
 def watch(
@@ -193,23 +202,45 @@ def _indexed(one: dict[str, Any]) -> str:
     return text + (f' ({one["problem"]})' if "problem" in one else "")
 
 
-def _file(file: StoredFile) -> dict[str, Any]:
+def _file(file: StoredFile, odd: Sequence[PageVerdict]) -> dict[str, Any]:
     return {
         "file": file.name, "path": shown_path(file.path), "bytes": file.size,
         "state": file.state, "reason": file.reason, "outcome": file.outcome,
         "sentence": file.sentence, "pages": file.page_count, "pages_indexed": file.pages_read,
         "pages_without_text": file.pages_read - file.text_pages,
+        "odd_pages": [asdict(one) for one in odd],
     }  # fmt: skip
 
 
-def _file_line(file: StoredFile) -> str:
+def _file_line(file: StoredFile, odd: Sequence[PageVerdict]) -> str:
     if file.state != "indexed":
         read = f", {file.pages_read:,} of {file.page_count or 0:,} pages indexed"
         return f"{file.name}: {file.reason or file.state + read}"
-    return f"{file.name}: {file.sentence}"
+    return " ".join([f"{file.name}: {file.sentence}", *_verdicts(odd)])
 
 
-def _status_lines(value: dict[str, Any], files: list[StoredFile]) -> list[str]:
+def _verdicts(odd: Sequence[PageVerdict]) -> list[str]:
+    """ "Pages 4, 7: empty." Scans and garbled pages stand in the sentence of their file."""
+    pages: dict[str, list[int]] = {}
+    for one in odd:
+        if one.verdict == "empty":
+            pages.setdefault("empty", []).append(one.page)
+        if one.hidden:
+            pages.setdefault("hidden text", []).append(one.page)
+    return [
+        f"Page{'s' * (len(numbers) > 1)} {_listed(numbers)}: {what}."
+        for what, numbers in pages.items()
+    ]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    more = f" and {len(numbers) - _PAGES_SHOWN} more" if len(numbers) > _PAGES_SHOWN else ""
+    return ", ".join(map(str, numbers[:_PAGES_SHOWN])) + more
+
+
+def _status_lines(
+    value: dict[str, Any], files: list[StoredFile], odd: dict[int, list[PageVerdict]]
+) -> list[str]:
     lines = [
         f'{value["library"]}: {value["files"]:,} files, {_indexed(value)}, '
         f'{value["bytes"] / 1e6:,.1f} MB in {value["folder"]}'
@@ -220,7 +251,10 @@ def _status_lines(value: dict[str, Any], files: list[StoredFile]) -> list[str]:
         lines.append("An addition was interrupted; add the same folder again to go on.")
     if value["pages_without_text"]:
         lines.append(f'{value["pages_without_text"]:,} pages have no text:')
-        lines += [f"  {_file_line(f)}" for f in files if 0 < f.pages_read != f.text_pages]
+        lines += [
+            f"  {_file_line(f, odd.get(f.document or 0, ()))}" for f in files
+            if 0 < f.pages_read != f.text_pages
+        ]
     if value["hidden_pages"]:
         lines.append(f'{value["hidden_pages"]:,} pages hold text that a reader does not see.')
     if value["skipped"]:

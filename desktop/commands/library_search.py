@@ -166,6 +166,8 @@ def _searched(answer: Answer) -> str:
     names = answer.searched[:_SHOWN_NAMES]
     more = len(answer.searched) - len(names)
     said = f"Searched in: {', '.join(names) or 'no document'}" + (f" and {more} more" * bool(more))
+    if answer.considered > len(answer.searched) and names:
+        said += f" (the {len(answer.searched)} of {answer.considered:,} documents that fit best)"
     if answer.pages_indexed < answer.pages:
         said += f". {answer.pages_indexed:,} of {answer.pages:,} pages indexed so far"
     return said + "."

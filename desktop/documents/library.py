@@ -73,6 +73,15 @@ SELECT (SELECT count(*) FROM files),
 """
 
 
+@dataclass(frozen=True)
+class PageVerdict:
+    """What a page is: text, scan, garbled or empty; hidden: characters that no reader sees."""
+
+    page: int
+    verdict: str
+    hidden: int
+
+
 class PageGone(UserError):
     """A document was removed or read anew between a search and its answer."""
 
@@ -151,6 +160,18 @@ class Library:
                 "SELECT number FROM pages WHERE document = ? ORDER BY number", (document,)
             ).fetchall()
         return [number for (number,) in rows]
+
+    def odd_pages(self) -> dict[int, list[PageVerdict]]:
+        """The pages of each document that hold no text, or text that a reader does not see."""
+        with in_words(self.path):
+            rows = self.connection.execute(
+                "SELECT document, number, verdict, hidden FROM pages "
+                "WHERE verdict != 'text' OR hidden > 0 ORDER BY document, number"
+            ).fetchall()
+        found: dict[int, list[PageVerdict]] = {}
+        for document, *verdict in rows:
+            found.setdefault(document, []).append(PageVerdict(*verdict))
+        return found
 
     def require_sound(self) -> None:
         """Check every page of the file. Raises LibraryDamaged."""

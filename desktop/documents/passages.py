@@ -49,6 +49,7 @@ class Answer:
 
     pages_indexed of pages: less while documents are being read. Of `meaning.ask_with_meaning`
     words_alone says why meaning was not looked at, not_kept why its new vectors are not stored.
+    considered: documents that were weighed; those of them that fit best were looked into.
     """
 
     passages: tuple[Passage, ...]
@@ -57,6 +58,7 @@ class Answer:
     pages: int
     words_alone: str = ""
     not_kept: str = ""
+    considered: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> A
         tuple(passages), tuple(documents[at].name for at in found.searched),
         sum(document.pages for document in everything),
         sum(max(document.pages, document.page_count or 0) for document in everything),
+        considered=len(documents),
     )  # fmt: skip
 
 

@@ -298,3 +298,27 @@ def test_two_copies_of_a_file_are_told_by_one_name_and_its_path(call, papers, tm
     call("library", "add", str(papers), str(copy), "--library", "papers")
     hit = json.loads(call("library", "search", "owl", "-k", "1", "--json").stdout)[0]
     assert Path(hit["path"]).name == hit["file"]
+
+
+def test_each_page_without_text_or_with_hidden_text_is_named(call, tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    pages = [line(50, 700, "The owl hunts."), "", line(50, 700, "It eats mice."), ""]
+    (folder / "owl.pdf").write_bytes(document(pages))
+    call("library", "add", str(folder), "--library", "mixed")
+    (file,) = json.loads(call("library", "list", "--library", "mixed", "--json").stdout)
+    assert file["odd_pages"] == [
+        {"page": 2, "verdict": "empty", "hidden": 0}, {"page": 4, "verdict": "empty", "hidden": 0},
+    ]  # fmt: skip
+    assert "Pages 2, 4: empty." in call("library", "list", "--library", "mixed").output
+    assert "Pages 2, 4: empty." in call("library", "status", "--library", "mixed").output
+
+
+def test_how_many_documents_were_not_looked_into_is_said(call, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for n in range(90):
+        (folder / f"report{n}.txt").write_text(f"The owl number {n} hunts at night.\n")
+    call("library", "add", str(folder), "--library", "many")
+    found = call("library", "search", "owl", "--library", "many").output
+    assert " of 90 documents that fit best)" in found
