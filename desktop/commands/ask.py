@@ -15,12 +15,12 @@ from desktop.chat.opening import TalkWish
 from desktop.chat.session import STOPPED as STOPPED_BY_PERSON
 from desktop.chat.sources import PASSAGES, Source
 from desktop.commands.answering import Screen, Told, answer_value, sources_text, window_text
+from desktop.commands.consent_question import require_allowed
 from desktop.commands.context import DONE, STOPPED, USER_ERROR, Context, Output
 from desktop.commands.talk_options import AllowHost, File, Library, Packs, Think, Window
 from desktop.commands.talks import (
     Waiting,
     opened_talker,
-    require_allowed,
     source_of,
     stopping,
 )
@@ -48,7 +48,7 @@ async def ask(
     screen, waiting = Screen(is_quiet=context.as_json), Waiting()
     wish = TalkWish(window, think, is_steady=True)
     async with opened_talker(context, model, wish, waiting) as talker:
-        require_allowed(context, talker, allow_host or ())
+        require_allowed(context, model, talker.destinations, allow_host or ())
         # One question leaves no conversation behind; `chat` keeps one.
         with (
             tempfile.TemporaryDirectory(prefix="tunedesk-ask-") as folder,

@@ -14,8 +14,8 @@ from desktop.chat.conversations import Conversations
 from desktop.chat.finding import find as find_turns
 from desktop.chat.turns import Conversation
 from desktop.chat.written import as_jsonl, as_markdown
+from desktop.commands.consent_question import say_aside
 from desktop.commands.context import Context, Output
-from desktop.commands.talks import say_aside
 
 Number = Annotated[int, typer.Argument(metavar="N", help="The conversation's number.")]
 

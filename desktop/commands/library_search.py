@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from converters.errors import UserError
+from desktop.commands.consent_question import say_aside
 from desktop.commands.context import Context, Output
-from desktop.commands.meaning import MeaningWish, Slot, opened_slot, say_aside, say_how, words_alone
+from desktop.commands.meaning import MeaningWish, Slot, opened_slot, say_how, words_alone
 from desktop.documents.embedder import Embedder
 from desktop.documents.library import Library, with_library
 from desktop.documents.lookup import PostingsCache

@@ -5,13 +5,13 @@ goes to another machine only with its owner's consent (FAULTS S8).
 """
 
 import socket
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from converters.errors import UserError
+from desktop.commands.consent_question import require_allowed, say_aside
 from desktop.commands.context import Context
 from desktop.documents.embedder import Embedder
 from desktop.documents.minilm_embedder import MINILM, MinilmEmbedder, is_installed
@@ -68,11 +68,6 @@ def say_how(told: str, *, has_meaning: bool) -> None:
     say_aside(f"Searched by {how.rstrip('.')}.")
 
 
-def say_aside(text: str) -> None:
-    """A sentence that is no passage."""
-    print(text, file=sys.stderr, flush=True)
-
-
 async def _slot(stack: AsyncExitStack, context: Context, wish: MeaningWish) -> Slot:
     if wish.model not in (AUTO, MINILM):
         return await _of_ollama(stack, context, wish)
@@ -123,7 +118,7 @@ async def _of_ollama(stack: AsyncExitStack, context: Context, wish: MeaningWish)
         held = await held_models(transport)
         if wish.model != AUTO:
             tag = tag_of(held, wish.model)
-            _require_allowed(context, tag.name, _hosts(url, tag), wish.allowed)
+            require_allowed(context, tag.name, _hosts(url, tag), wish.allowed)
         else:
             tag = next((one for one in embedding_models(held) if not _hosts(url, one)), None)
     except OllamaError as error:
@@ -137,26 +132,6 @@ def _hosts(url: str, tag: Tag) -> tuple[str, ...]:
     from desktop.chat.consent import destinations
 
     return destinations(url, tag.name, tag.remote_host, tag.is_remote)
-
-
-def _require_allowed(
-    context: Context, model: str, hosts: Sequence[str], allowed: Sequence[str]
-) -> None:
-    from desktop.chat.consent import require_consent
-
-    def ask(host: str) -> bool | None:
-        if host in allowed:
-            return True
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            return None
-        print(
-            f"{model} does not run on this machine but on {host}. The passages that fit a question "
-            f"would go there to be compared with it. Allow it for {host}? [y/N] ",
-            end="", file=sys.stderr, flush=True,
-        )  # fmt: skip
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-    require_consent(context.home, hosts, ask, say_aside)
 
 
 def _in_short(error: UserError) -> str:

@@ -20,13 +20,12 @@ from desktop.chat.opening import TalkWish
 from desktop.chat.sources import PASSAGES, Source
 from desktop.commands.answering import Screen, Told, answer_value, sources_text, window_text
 from desktop.commands.ask import searched_text
+from desktop.commands.consent_question import require_allowed, say_aside
 from desktop.commands.context import DONE, USER_ERROR, Context, Output
 from desktop.commands.slash_words import Here, act
 from desktop.commands.talks import (
     Waiting,
     opened_talker,
-    require_allowed,
-    say_aside,
     source_of,
     stopping,
 )
@@ -91,7 +90,7 @@ async def _opened(
         opened_talker(context, model, TalkWish(window, wanted.think), waiting)
     )
     if source is not None:
-        require_allowed(context, talker, wanted.allowed)
+        require_allowed(context, model, talker.destinations, wanted.allowed)
     if here is not None:
         if model != here.model:
             here = chats.change_model(here.id, model)

@@ -1,18 +1,16 @@
-"""What `ask` and `chat` share: the model, the documents, their owner's consent, and Ctrl-C."""
+"""What `ask` and `chat` share: the model, the documents, and Ctrl-C."""
 
 import asyncio
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from converters.errors import Stopped
-from desktop.chat.consent import require_consent
 from desktop.chat.opening import Talker, TalkWish
 from desktop.chat.sources import Source
+from desktop.commands.consent_question import say_aside
 from desktop.commands.context import Context
-from desktop.core.terminal_text import harmless_text
 from desktop.documents.packs import shipped_packs
 from desktop.documents.shelf import find_library
 from desktop.ollama_api.outage import News
@@ -77,38 +75,3 @@ def source_of(context: Context, library: str, file: str, packs: bool, k: int) ->
     """The documents of a library. Raises UserError if there is no such library."""
     place = find_library(context.home.libraries, library)
     return Source(place, file, shipped_packs() if packs else (), k, say_aside)
-
-
-def require_allowed(context: Context, talker: Talker, allowed: Sequence[str]) -> None:
-    """Ask the person, once for each host, before a document leaves this machine (FAULTS S8)."""
-
-    def ask(host: str) -> bool | None:
-        if host in allowed or host.rpartition(":")[0] in allowed:
-            return True
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
-            return None
-        print(
-            harmless_text(
-                f"{talker.engine.model} does not run on this machine but on {host}. Passages of "
-                f"your documents would go there with each question. Allow {host}, from now on? "
-                "[y/N] "
-            ),
-            end="", file=sys.stderr, flush=True,
-        )  # fmt: skip
-        return _line_from_person().strip().lower() in ("y", "yes")
-
-    require_consent(context.home, talker.destinations, ask, say_aside)
-
-
-def _line_from_person() -> str:
-    """A line of the terminal; Ctrl-C ends the program at once, though a loop runs around it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return sys.stdin.readline()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def say_aside(text: str) -> None:
-    """A sentence that is not the answer."""
-    print(harmless_text(text), file=sys.stderr, flush=True)
