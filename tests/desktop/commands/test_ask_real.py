@@ -84,7 +84,7 @@ def _asked(home: Path, *here: str) -> None:
         again = json.loads(run(home, *question, "--window", str(WINDOW), *here, "--json").stdout)
         assert again["answer"] == value["answer"]
     whole = run(home, "ask", "Who founded it?", "--file", "acme", "--model", "m", *here)
-    assert "acme.pdf fits into the window: all of it (" in whole.stderr
+    assert "acme.pdf fits into the window: all of it goes with each question (" in whole.stderr
     long = run(home, "ask", "What hunts?", "--file", "owl", "--model", "m", "--window", str(WINDOW),
                *here)  # fmt: skip
     assert "owl.txt is too long to be sent whole; passages are searched." in long.stderr
