@@ -96,11 +96,6 @@ async def builtin_talker(model: "BuiltinModel", wish: TalkWish) -> AsyncIterator
         engine.close()
 
 
-async def window_of(client: OllamaClient, model: str, wanted: int = DEFAULT_WINDOW) -> int:
-    """The window of a new conversation with a model of Ollama: as wanted, at most the model's."""
-    return window_for(_context_of(await client.show(model)), wanted)
-
-
 @asynccontextmanager
 async def counting(client: OllamaClient, engine: ChatEngine) -> AsyncIterator[Counting]:
     """Count by the vocabulary in the model's own file; by bytes where it cannot be read."""

@@ -11,11 +11,11 @@ from desktop.chat.prompt import whole_document_text
 from desktop.documents.library import Library, with_library
 from desktop.documents.lookup import PostingsCache
 from desktop.documents.packs import Pack
-from desktop.documents.passages import Answer, ask, whole_document
+from desktop.documents.passages import Answer, WholeText, ask, whole_document
 from desktop.documents.shelf import Place
 
 PASSAGES = 10
-_CHARACTERS_PER_TOKEN = 8  # more than any vocabulary makes of a text of some length
+_WORDS_PER_TOKEN = 4  # far more than any vocabulary has, for joined names count several times
 
 
 @dataclass
@@ -48,17 +48,15 @@ class Source:
         Raises UserError if `file` names none or several.
         """
 
-        def work(library: Library) -> tuple[str, tuple[Passage, ...]]:
-            name, passages = whole_document(library, self.file)
-            return name, numbered(passages)
+        def work(library: Library) -> WholeText:
+            return whole_document(library, self.file, window * _WORDS_PER_TOKEN)
 
-        name, passages = await asyncio.to_thread(
-            with_library, self.place.folder, work, self.say
-        )
+        found = await asyncio.to_thread(with_library, self.place.folder, work, self.say)
+        name, passages = found.name, numbered(found.passages)
+        if found.is_too_long:
+            return Whole(name, why=f"{name} is too long to be sent whole; passages are searched.")
         if not passages:
             return Whole(name)
-        if sum(len(one.text) for one in passages) > window * _CHARACTERS_PER_TOKEN:
-            return Whole(name, why=f"{name} is too long to be sent whole; passages are searched.")
         text = whole_document_text(passages, control_texts)
         messages = [{"role": "system", "content": text}, {"role": "user", "content": ""}]
         tokens = await counter.prompt(messages)  # the instructions before it included

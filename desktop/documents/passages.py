@@ -113,23 +113,35 @@ def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> A
     )  # fmt: skip
 
 
-def whole_document(library: Library, file: str = "") -> tuple[str, tuple[Passage, ...]]:
-    """The one document that `file` names, or the only one: its name and all of it, in order.
+@dataclass(frozen=True)
+class WholeText:
+    """name: "" if there are several documents. passages: all of it in order, () if it is not whole
+    yet or too long."""
 
-    () and "" if there are several and none is named; () if not all of its pages are indexed yet.
-    Raises UserError if `file` names none or several, LibraryDamaged.
+    name: str
+    passages: tuple[Passage, ...] = ()
+    is_too_long: bool = False
+
+
+def whole_document(library: Library, file: str, most_words: int) -> WholeText:
+    """The one document that `file` names, or for "" the only one there is.
+
+    Of one with more words no page is read: a report of a thousand pages would take seconds. Raises
+    UserError if `file` names none or several, LibraryDamaged.
     """
     documents = LibraryDocuments(library, PostingsCache()).all
     if not file and len(documents) != 1:
-        return "", ()
+        return WholeText("")
     document = documents[_pinned(documents, file) if file else 0]
+    if document.whole_size > most_words:
+        return WholeText(document.name, is_too_long=True)
     if document.pages < (document.page_count or 0):
-        return document.name, ()
+        return WholeText(document.name)
     pages = (library.page(document.id, number) for number in library.page_numbers(document.id))
-    return document.name, tuple(
+    return WholeText(document.name, tuple(
         _cut_out(document, page, span, 0.0, "the whole document")
         for page in pages for span in _side_by_side(chunk_spans(own_text(page.text)))
-    )
+    ))  # fmt: skip
 
 
 def _side_by_side(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

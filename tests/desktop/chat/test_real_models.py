@@ -11,7 +11,7 @@ from desktop.chat.conversations import Conversations
 from desktop.chat.counting import VocabularyCounter
 from desktop.chat.engines import OllamaChat
 from desktop.chat.news import Piece, Planned
-from desktop.chat.opening import counting, window_of
+from desktop.chat.opening import TalkWish, counting, ollama_talker
 from desktop.chat.prompt import system_text
 from desktop.chat.session import ChatSession
 from desktop.core.catalog import starter
@@ -48,7 +48,8 @@ def test_a_real_server_counts_every_prompt_as_predicted(
     async def check() -> list[tuple[int, int]]:
         counts = []
         async with OllamaClient(server.url) as client:
-            assert await window_of(client, "m") == 8192
+            async with ollama_talker(client, "m", TalkWish(window=100_000)) as talker:
+                assert (talker.engine.window, talker.destinations) == (8192, ())
             engine = OllamaChat(client, "m", WINDOW, options={"temperature": 0})
             with Conversations(tmp_path) as chats:
                 here = chats.create("m", WINDOW, system=system_text("passages"))

@@ -11,8 +11,9 @@ from desktop.documents.found_files import FoundFile
 from desktop.documents.library import Library
 from desktop.documents.lookup import LibraryDocuments, PostingsCache
 from desktop.documents.packs import shipped_packs
-from desktop.documents.passages import ask
+from desktop.documents.passages import answer_of, ask, look, whole_document
 from desktop.documents.query import clean
+from desktop.documents.removal import remove_files
 from desktop.documents.routing import routing_terms
 from desktop.documents.search import rank_collection
 from desktop.documents.tokens import PageText
@@ -158,3 +159,22 @@ def test_a_kept_cache_learns_what_was_added_and_forgotten_meanwhile(folder):
         assert ask(library, "the wolf", cache=cache).passages == ()
         stored.add(other, "fox.pdf", ["The fox barks.\n"])
         assert [p.file for p in ask(other, "the fox", cache=cache).passages] == ["fox.pdf"]
+
+
+def test_a_document_that_goes_between_ranking_and_answer_costs_its_passages_alone(folder):
+    question = "What were the net sales of Acme?"
+    with Library(folder) as library:
+        looked = look(library, question)
+        remove_files(folder, ["ACME_2018.pdf"], lambda told: None)
+        answer = answer_of(library, looked, question)
+    assert {passage.file for passage in answer.passages} == {"ACME_2017.pdf"}
+
+
+def test_a_whole_document_is_told_in_order_and_a_long_one_is_not_read(folder):
+    with Library(folder) as library:
+        whole = whole_document(library, "owl", most_words=100)
+        assert [passage.page for passage in whole.passages] == [1, 2]
+        assert whole.passages[1].text == "It eats mice. The nest is in a barn."
+        long = whole_document(library, "owl", most_words=3)
+        assert (long.name, long.passages, long.is_too_long) == ("owl.pdf", (), True)
+        assert whole_document(library, "", most_words=100).name == ""
