@@ -212,8 +212,11 @@ _AS_IN_A_TERMINAL = (
 )
 
 
-@pytest.mark.parametrize("stage", ["render", "score the base", "train"])
+@pytest.mark.parametrize(
+    "stage", ["render", "score the base", pytest.param("train", marks=pytest.mark.slow)]
+)
 def test_ctrl_c_ends_with_exit_code_3_and_keeps_what_was_finished(desk, mails, stage):
+    """Slow in the training, 33 s; `test_survival` stops and resumes one there."""
     train, held_out = mails
     name = f"stopped-{stage.split()[0]}"
     process = subprocess.Popen(

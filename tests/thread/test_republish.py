@@ -100,8 +100,12 @@ def test_every_tensor_is_the_bases_and_the_layout_is_canonical(smollm2, rewritte
     assert list(ours.metadata)[-2:] == ["general.quantization_version", "general.file_type"]
 
 
+@pytest.mark.slow
 def test_an_import_without_a_model_to_be_like_keeps_the_files_own_template(desk, smollm2):
-    """SmolLM2's Jinja is near to one that Ollama knows: unprotected, its system text goes."""
+    """SmolLM2's Jinja is near to one that Ollama knows: unprotected, its system text goes.
+
+    Slow: an import with its proofs, 27 s.
+    """
     ran = desk.run("import", str(smollm2), "alone", "--json")
     assert ran.code == 0, ran.err + ran.out
     assert "A copy that is protected" in ran.err
