@@ -4,201 +4,155 @@ So a row keeps its meaning when it is found alone. Only grids with lines both wa
 lines stays what it is, lines of text.
 """
 
-import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from converters.documents.flow import NEW_LINE, Flow
-from converters.documents.page import Boxes, Place
+from converters.documents.grids import Grid, grids_of
+from converters.documents.page import Boxes
 from converters.documents.page_objects import PageObjects
 from converters.documents.pdfium import PdfPage
-from converters.documents.rules import Lines, Rules, rules_of
+from converters.documents.rules import rules_of
+from converters.documents.table_sentences import Cell, Row, described, joined
 
-_SAME_LINE = 3.0  # points between lines that count as one
-_MOST_RULES = 1_500
-_FEWEST_LINES = 3
 _BESIDE = 0.6  # of the first cell's lines must have a partner to be rows of their own
-
-Edges = npt.NDArray[np.float32]
+_CENTRED = 0.2  # of the distance from the middle of its own column
+_SPACE = 0.6  # of the height of the text: words that are closer belong together
 
 
 @dataclass(frozen=True)
-class Row:
-    """A cell or a whole row. places: see `Page.row_places`, counted in this text."""
+class _Word:
+    """x0, x1, y (its middle) and height in points; row and column of its middle; line of text."""
 
-    text: str = ""
-    places: tuple[Place, ...] = ()
-
-
-Cells = list[list[Row]]
+    content: Row
+    x0: float
+    x1: float
+    y: float
+    height: float
+    row: int
+    column: int
+    line: int
 
 
 def table_rows(page: PdfPage, objects: PageObjects, flow: Flow, boxes: Boxes) -> tuple[Row, ...]:
     """The rows of every ruled table of a page, in the order of its tables from the top."""
-    rules = rules_of(page, objects)
-    if len(rules.across) < _FEWEST_LINES or len(rules.down) < 2 or not flow.text:
+    if not flow.text:
         return ()
-    if len(rules.across) + len(rules.down) > _MOST_RULES:
-        return ()
-    rows: list[Row] = []
-    for columns, lines in _grids(rules):
-        rows += described(_cells(columns, lines, flow, boxes))
-    return tuple(rows)
+    grids = grids_of(rules_of(page, objects))
+    return tuple(row for grid in grids for row in described(_rows(grid, flow, boxes)))
 
 
-def described(cells: Cells) -> list[Row]:
-    """Rows of cells as sentences: the first row names the columns unless it holds figures."""
-    cells = [row for row in cells if any(cell.text for cell in row)]
-    if len(cells) < 2:
-        return []
-    header, body = [cell.text for cell in cells[0]], cells[1:]
-    if not names_columns(header):
-        header, body = [""] * len(header), cells
-    return [_placed_sentence(header, row) for row in body]
+def _rows(grid: Grid, flow: Flow, boxes: Boxes) -> list[list[Cell]]:
+    """The cells of every row; one without lines inside it is split where its text lines up."""
+    bands: defaultdict[int, list[_Word]] = defaultdict(list)
+    for word in _words(grid, flow, boxes):
+        bands[word.row].append(word)
+    return [_cells(grid, words) for at in sorted(bands) for words in _split(bands[at])]
 
 
-_AMOUNT = re.compile(r"\d,\d{3}\b|\d\.\d|[$€£%]\s?\d|\d\s?%")
-
-
-def names_columns(row: list[str]) -> bool:
-    """Whether a first row is a header: two names at least that are no figures, and no amount.
-
-    A wrong name is worse than none: rows below data would be told in the words of data.
-    """
-    if any(_AMOUNT.search(name) for name in row):
-        return False
-    return sum(bool(name) and not _is_figure(name) for name in row) >= 2
-
-
-def sentence(header: list[str], row: list[str]) -> str:
-    """One row in words, its empty cells left out."""
-    pairs = zip(header, row, strict=True)
-    return "; ".join(f"{name}: {value}" if name else value for name, value in pairs if value)
-
-
-def _placed_sentence(header: list[str], row: list[Row]) -> Row:
-    """The same that knows where its cells stand."""
-    told, places = "", list[Place]()
-    for name, cell in zip(header, row, strict=True):
-        if not cell.text:
-            continue
-        told += ("; " if told else "") + (f"{name}: " if name else "")
-        places += _moved(cell.places, len(told))
-        told += cell.text
-    return Row(told, tuple(places))
-
-
-def _together(words: Sequence[Row]) -> Row:
-    """Words or lines of one cell with spaces between."""
-    told, places = "", list[Place]()
+def _cells(grid: Grid, words: Sequence[_Word]) -> list[Cell]:
+    """The filled cells of a row from the left."""
+    inside = {border for pair in pairwise(words) for border in _written_over(grid, *pair)}
+    columns: defaultdict[int, list[_Word]] = defaultdict(list)
     for word in words:
-        told += " " if told else ""
-        places += _moved(word.places, len(told))
-        told += word.text
-    return Row(told, tuple(places))
+        columns[_first(word.column, inside)].append(word)
+    taken = {first: _last(first, inside) for first in sorted(columns)}
+    return [
+        Cell(joined([word.content for word in columns[first]]),
+             *_centred(grid, columns[first], _free(grid, taken, first, columns[first][0].y)))
+        for first in taken
+    ]  # fmt: skip
 
 
-def _moved(places: Sequence[Place], by: int) -> Iterator[Place]:
-    return ((at + by, start, length) for at, start, length in places)
-
-
-def _is_figure(text: str) -> bool:
-    digits = sum(character.isdigit() for character in text)
-    # A year names a column as well as a word does
-    return 2 * digits > len(text) and not re.fullmatch(r"(FY)?\s?(19|20)\d\d[*)]?", text)
-
-
-def _grids(rules: Rules) -> list[tuple[Edges, Edges]]:
-    """The x of the column borders and the y of the row borders of each grid, from the top."""
-    lines = np.concatenate([rules.across, rules.down])
-    is_across = np.arange(len(lines)) < len(rules.across)
-    grids: list[tuple[Edges, Edges]] = []
-    for group in _touching(lines):
-        members, across = lines[group], is_across[group]
-        if not across.any() or across.all():
-            continue
-        outer = members[across]
-        sides = [outer[:, 0].min(), outer[:, 2].max()]
-        columns = _merged(np.concatenate([members[~across][:, 0], sides]))
-        borders = _merged(outer[:, 1])
-        if len(columns) >= _FEWEST_LINES and len(borders) >= _FEWEST_LINES:
-            grids.append((columns, borders))
-    return sorted(grids, key=lambda grid: float(grid[1][0]))
-
-
-def _touching(lines: Lines) -> list[npt.NDArray[np.intp]]:
-    """Groups of lines that meet one another."""
-    low, high = lines[:, :2] - _SAME_LINE / 2, lines[:, 2:] + _SAME_LINE / 2
-    meets = ((low[:, None] <= high[None]) & (low[None] <= high[:, None])).all(2)
-    left = np.ones(len(lines), bool)
-    groups: list[npt.NDArray[np.intp]] = []
-    while left.any():
-        group = np.zeros(len(lines), bool)
-        fresh = np.zeros(len(lines), bool)
-        fresh[np.argmax(left)] = True
-        while fresh.any():
-            group |= fresh
-            fresh = meets[fresh].any(0) & ~group
-        left &= ~group
-        groups.append(np.flatnonzero(group))
-    return groups
-
-
-def _merged(values: npt.NDArray[np.float32]) -> Edges:
-    """Sorted values, those closer than three points taken as one."""
-    values = np.sort(values)
-    return values[np.concatenate([[True], np.diff(values) > _SAME_LINE])]
-
-
-def _cells(columns: Edges, lines: Edges, flow: Flow, boxes: Boxes) -> Cells:
-    """The text of every cell; a row without lines inside it is split where its text lines up."""
-    width, height = len(columns) - 1, len(lines) - 1
-    found: list[list[dict[int, list[Row]]]] = [
-        [{} for _ in range(width)] for _ in range(height)
+def _free(grid: Grid, taken: dict[int, int], first: int, y: float) -> list[tuple[int, int]]:
+    """The columns that a cell may span: its own, and empty ones beside that no line shuts off."""
+    filled = {column for start, end in taken.items() for column in range(start, end + 1)}
+    left, right = first, taken[first]
+    while left > 0 and left - 1 not in filled and not grid.is_ruled(left, y):
+        left -= 1
+    while (
+        right + 2 < len(grid.columns)
+        and right + 1 not in filled
+        and not grid.is_ruled(right + 1, y)
+    ):
+        right += 1
+    return [
+        (start, end)
+        for start in range(first, left - 1, -1)
+        for end in range(taken[first], right + 1)
     ]
-    for word, column, row, line in _words(columns, lines, flow, boxes):
-        if 0 <= column < width and 0 <= row < height:
-            found[row][column].setdefault(line, []).append(word)
-    return [cells for row in found for cells in _split(row)]
 
 
-def _words(
-    columns: Edges, lines: Edges, flow: Flow, boxes: Boxes
-) -> Iterator[tuple[Row, int, int, int]]:
-    """Each word with the column and the row that its middle lies in, and its line of text."""
+def _centred(
+    grid: Grid, words: Sequence[_Word], spans: Sequence[tuple[int, int]]
+) -> tuple[int, int]:
+    """That of the spans in whose middle the words stand; the first if no other is much better."""
+    middle = (min(word.x0 for word in words) + max(word.x1 for word in words)) / 2
+    off = [
+        abs(middle - float(grid.columns[start] + grid.columns[end + 1]) / 2) for start, end in spans
+    ]
+    best = min(range(len(spans)), key=off.__getitem__)
+    return spans[best] if off[best] < _CENTRED * off[0] else spans[0]
+
+
+def _written_over(grid: Grid, word: _Word, after: _Word) -> range:
+    """The borders between two words that stand together, if none is drawn: of one cell's inside."""
+    borders = range(word.column + 1, after.column + 1)
+    together = word.line == after.line and after.x0 - word.x1 < _SPACE * word.height
+    if together and not any(grid.is_ruled(border, word.y) for border in borders):
+        return borders
+    return range(0)
+
+
+def _first(column: int, inside: set[int]) -> int:
+    while column in inside:
+        column -= 1
+    return column
+
+
+def _last(column: int, inside: set[int]) -> int:
+    while column + 1 in inside:
+        column += 1
+    return column
+
+
+def _words(grid: Grid, flow: Flow, boxes: Boxes) -> Iterator[_Word]:
+    """Each word whose middle lies in the grid, in the order of the text."""
     places = boxes[flow.take]
     has_place = (flow.take >= 0) & np.isfinite(places[:, 0])
     at = np.flatnonzero(has_place)
     if not len(at):
         return
-    words = np.cumsum(~has_place)[at]
-    first = np.flatnonzero(np.concatenate([[True], np.diff(words) > 0]))
+    number = np.cumsum(~has_place)[at]
+    first = np.flatnonzero(np.concatenate([[True], np.diff(number) > 0]))
     last = np.concatenate([first[1:], [len(at)]]) - 1
-    x = (places[at[first], 0] + places[at[last], 2]) / 2
-    y = (places[at[first], 1] + places[at[first], 3]) / 2
-    text_lines = np.cumsum(flow.take == NEW_LINE)[at[first]]
-    named = zip(
-        at[first].tolist(),
-        at[last].tolist(),
-        (np.searchsorted(columns, x) - 1).tolist(),
-        (np.searchsorted(lines, y) - 1).tolist(),
-        text_lines.tolist(),
-        strict=True,
-    )
-    for start, end, column, row, line in named:
-        text = flow.text[start : end + 1]
-        yield Row(text, ((0, start, len(text)),)), column, row, line
+    start, end = at[first], at[last]
+    x0, x1 = places[start, 0], places[end, 2]
+    top, bottom = places[start, 1], places[start, 3]
+    y = (top + bottom) / 2
+    columns = np.searchsorted(grid.columns, (x0 + x1) / 2) - 1
+    rows = np.searchsorted(grid.lines, y) - 1
+    is_in = (columns >= 0) & (columns < len(grid.columns) - 1)
+    is_in &= (rows >= 0) & (rows < len(grid.lines) - 1)
+    lines = np.cumsum(flow.take == NEW_LINE)[start]
+    told = (start, end, x0, x1, y, bottom - top, rows, columns, lines)
+    for begin, final, *rest in zip(*(values[is_in].tolist() for values in told), strict=True):
+        text = flow.text[begin : final + 1]
+        yield _Word(Row(text, ((0, begin, len(text)),)), *rest)
 
 
-def _split(row: list[dict[int, list[Row]]]) -> Cells:
+def _split(row: list[_Word]) -> list[list[_Word]]:
     """One row, or one for each text line of its first cell if the other cells stand beside them."""
-    filled = [set(cell) for cell in row if cell]
-    first = filled[0] if filled else set()
-    others = filled[1:]
+    cells: defaultdict[int, set[int]] = defaultdict(set)
+    for word in row:
+        cells[word.column].add(word.line)
+    first, *others = (cells[column] for column in sorted(cells))
     together = len(first) > 1 and all(lines <= first for lines in others)
     if not (together and any(len(lines) > _BESIDE * len(first) for lines in others)):
-        return [[_together([word for line in cell.values() for word in line]) for cell in row]]
-    return [[_together(cell.get(line, [])) for cell in row] for line in sorted(first)]
+        return [row]
+    by_line = sorted(row, key=lambda word: word.line)
+    return [list(words) for _, words in groupby(by_line, lambda word: word.line)]

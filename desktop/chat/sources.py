@@ -66,9 +66,11 @@ class Source:
                 "also holds the talk and the answer. Passages are searched."
             )
             return Whole(name, why=why)
+        empty = found.pages_without_text
         why = (
             f"{name} fits into the window: all of it goes with each question ({tokens:,} tokens "
             "with the instructions)."
+            + f" {empty} of its pages {'has' if empty == 1 else 'have'} no text." * (empty > 0)
         )
         return Whole(name, passages, text, why)
 

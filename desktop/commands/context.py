@@ -17,7 +17,7 @@ import typer
 
 from converters.errors import Stopped, UserError
 from desktop.core.paths import OTHER_HOME, Home, resolve_home
-from desktop.core.terminal_text import harmless_text
+from desktop.core.terminal_text import harmless_json, harmless_text
 
 DONE, USER_ERROR, USAGE, STOPPED, PROOF_FAILED = 0, 1, 2, 3, 4
 EngineChoice = Literal["auto", "ollama", "builtin"]
@@ -172,6 +172,7 @@ def _error_text(error: UserError) -> str:
 def _print(value: Any, text: str, as_json: bool, stream: Any) -> None:
     if as_json:
         is_unicode = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-        print(json.dumps(value, ensure_ascii=not is_unicode, indent=1), flush=True)
+        told = json.dumps(value, ensure_ascii=not is_unicode, indent=1)
+        print(harmless_json(told), flush=True)
     elif text:
         print(harmless_text(text), file=stream, flush=True)

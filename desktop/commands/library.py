@@ -20,7 +20,7 @@ from desktop.documents.library import Counts, PageVerdict, StoredFile, with_libr
 from desktop.documents.shelf import Place, find_library, libraries_of, place_for
 
 DEFAULT_NAME = "documents"
-_PAGES_SHOWN = 12
+_SHOWN = 12
 AddedTo = Annotated[str, typer.Option(
     "--library", "-L", metavar="NAME", show_default="the only one, else documents",
     help="The library; made if there is none of that name.")]
@@ -89,8 +89,10 @@ def remove(
     if not names:
         raise typer.BadParameter("Name files, or --all for the whole library.")
     gone = remove_files(place.folder, names, context.say)
-    text = f'Removed from "{place.name}": ' + ", ".join(map(shown_path, gone))
-    return Output({"library": place.name, "removed": [shown_path(key) for key in gone]}, text)
+    shown = [shown_path(key) for key in gone]
+    count = f"{len(gone):,} file{'s' * (len(gone) != 1)}"
+    text = f'Removed {count} from "{place.name}": {_listed(shown)}'
+    return Output({"library": place.name, "removed": shown}, text)
 
 
 def status(context: Context, library: LibraryName = "") -> Output:
@@ -152,7 +154,7 @@ def search(
     )
     from desktop.commands.meaning import AUTO, OFF, MeaningWish
 
-    if bool(question) == bool(batch):
+    if bool(question.strip()) == bool(batch):
         raise typer.BadParameter("Give one question, or a file of them with --batch.")
     place = find_library(context.home.libraries, library)
     if allow_host and meaning in (AUTO, OFF):
@@ -233,9 +235,9 @@ def _verdicts(odd: Sequence[PageVerdict]) -> list[str]:
     ]
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    more = f" and {len(numbers) - _PAGES_SHOWN} more" if len(numbers) > _PAGES_SHOWN else ""
-    return ", ".join(map(str, numbers[:_PAGES_SHOWN])) + more
+def _listed(things: Sequence[object]) -> str:
+    more = f" and {len(things) - _SHOWN} more" if len(things) > _SHOWN else ""
+    return ", ".join(map(str, things[:_SHOWN])) + more
 
 
 def _status_lines(

@@ -47,6 +47,7 @@ def add_in_foreground(
     locked = _encrypted(context, place, paths)
     if not locked:
         return output
+    start = time.monotonic()
     if passwords:
         _read(place, locked, passwords)
     elif may_ask and sys.stdin.isatty():
@@ -54,7 +55,7 @@ def add_in_foreground(
     else:
         return added_output(folder, DONE)
     opened = len(locked) - len(_encrypted(context, place, paths))
-    return _with_opened(place, paths, output, opened)
+    return _with_opened(place, paths, output, opened, time.monotonic() - start)
 
 
 def keep_watching(context: Context, place: Place, paths: Sequence[Path]) -> Output:
@@ -128,8 +129,10 @@ def _read(place: Place, paths: Sequence[Path], passwords: Sequence[str]) -> None
         )
 
 
-def _with_opened(place: Place, paths: Sequence[Path], output: Output, opened: int) -> Output:
-    """The account of the job and of what its passwords opened."""
+def _with_opened(
+    place: Place, paths: Sequence[Path], output: Output, opened: int, seconds: float
+) -> Output:
+    """The account of the job and of what its passwords opened, within `seconds`."""
     before = output.value
     now = result_of(
         place.name,
@@ -137,6 +140,6 @@ def _with_opened(place: Place, paths: Sequence[Path], output: Output, opened: in
     )
     result = now.model_copy(update={
         "indexed": before["indexed"] + opened, "same_content": before["same_content"],
-        "unchanged": before["unchanged"], "seconds": before["seconds"],
+        "unchanged": before["unchanged"], "seconds": round(before["seconds"] + seconds, 3),
     })  # fmt: skip
     return output_of_result(result, DONE, before["job"])

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from converters.errors import UserError
 from desktop.commands.consent_question import say_aside
 from desktop.commands.context import Context, Output
 from desktop.commands.meaning import MeaningWish, Slot, opened_slot, say_how, words_alone
+from desktop.documents.database import LibraryDamaged
 from desktop.documents.embedder import Embedder
 from desktop.documents.library import Library, with_library
 from desktop.documents.lookup import PostingsCache
@@ -27,10 +29,11 @@ _MOST_FAILURES = 2  # in a row; then the rest of the questions is asked by words
 
 @dataclass(frozen=True)
 class Question:
-    """A line of a batch file. file: a document to pin, "" for none."""
+    """A question. file: a document to pin, "" for none. place: "Line 3 of ..." of a batch file."""
 
     q: str
     file: str
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def _question(path: Path, number: int, line: str, pinned: str) -> Question:
             f'Line {number} of {path} is no JSON object with a text "q" (and a text "file").',
             'Write it as {"q": "What were the net sales?", "file": "report.pdf"}.',
         )
-    return Question(q, file)
+    return Question(q, file, f"Line {number} of {path}: ")
 
 
 def _answers(
@@ -104,12 +107,29 @@ def _answers(
     packs, cache = shipped_packs() if search.packs else (), PostingsCache()
 
     def work(library: Library) -> list[Answer]:
-        return [ask(library, one.q, packs, search.k, one.file, cache) for one in questions]
+        answers: list[Answer] = []
+        for one in questions:
+            with _told(one):
+                answers.append(ask(library, one.q, packs, search.k, one.file, cache))
+        return answers
 
     answers = with_library(place.folder, work, context.say)
     if reason:
         say_how(reason, has_meaning=False)
     return answers
+
+
+@contextmanager
+def _told(question: Question) -> Iterator[None]:
+    """Say of an error which line of a batch it is of; a damaged library is none of a line."""
+    try:
+        yield
+    except LibraryDamaged:
+        raise
+    except UserError as error:
+        if not question.place:
+            raise
+        raise UserError(error.title, f"{question.place}{error.detail}", error.hint) from error
 
 
 async def _answers_by_meaning(
@@ -133,9 +153,10 @@ async def _ask_each(
     for one in questions:
         reasons = [answer.words_alone for answer in answers[-_MOST_FAILURES:]]
         given_up = reasons[-1] if len(reasons) == _MOST_FAILURES and all(reasons) else ""
-        answer = await ask_with_meaning(
-            library, one.q, None if given_up else embedder, packs, search.k, one.file, cache
-        )
+        with _told(one):
+            answer = await ask_with_meaning(
+                library, one.q, None if given_up else embedder, packs, search.k, one.file, cache
+            )
         answers.append(replace(answer, words_alone=given_up) if given_up else answer)
     return answers
 

@@ -115,6 +115,12 @@ def is_good(path: Path) -> bool:
         return False
 
 
+def stored_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes of the file once all that is in its log has its place."""
+    count = connection.execute("PRAGMA page_count").fetchone()[0]
+    return count * connection.execute("PRAGMA page_size").fetchone()[0]
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """How many of its migrations made the file; 0 for an empty one."""
     return connection.execute("PRAGMA user_version").fetchone()[0]

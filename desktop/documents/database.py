@@ -12,16 +12,31 @@ from desktop.core.sqlite_file import (
     connect,
     is_sound,
     make_private,
+    stored_bytes,
     transaction,
     trouble,
 )
 
-__all__ = ["LibraryDamaged", "connect", "damaged", "in_words", "is_sound", "make_private",
-           "transaction"]  # fmt: skip
+__all__ = ["LibraryDamaged", "LibraryFull", "connect", "damaged", "in_words", "is_sound",
+           "make_private", "stored_bytes", "transaction"]  # fmt: skip
 
 
 class LibraryDamaged(UserError):
     """The file is no database, or one with broken pages; see `backup.restore`."""
+
+
+class LibraryFull(UserError):
+    """There is no room on the library's disk. needed: bytes that are missing, 0 if unknown."""
+
+    def __init__(self, folder: Path, needed: int = 0) -> None:
+        free = shutil.disk_usage(folder).free
+        room = f"about {needed / 1e6:,.1f} MB more room" if needed else "more room"
+        super().__init__(
+            "Paused: the disk is full.",
+            f"The library needs {room}; {free / 1e6:,.1f} MB are free at {folder}. "
+            "Every page that was reported as indexed is kept.",
+            "Free some space, then run the same command again.",
+        )
 
 
 @contextmanager
@@ -46,13 +61,7 @@ def _known(path: Path, error: sqlite3.DatabaseError) -> UserError | None:
         case "damaged":
             return damaged(path, f"{error}.")
         case "full":
-            free = shutil.disk_usage(path.parent).free
-            return UserError(
-                "Paused: the disk is full.",
-                f"The library needs more room; {free / 1e6:,.1f} MB are free at {path.parent}. "
-                "Every page that was reported as indexed is kept.",
-                "Free some space, then run the same command again.",
-            )
+            return LibraryFull(path.parent)
         case "busy":
             return UserError(
                 "Another program is writing to this library.",

@@ -68,7 +68,8 @@ class FileReader:
             has_changed = outcome.has_changed or self._hash_of(file) != sha256
         except (OSError, _Unreadable) as error:
             self._discard(pages)
-            self._set_aside(file, f"It could not be read: {error}", "again")
+            cause = f"{error.strerror or error}." if isinstance(error, OSError) else str(error)
+            self._set_aside(file, f"It could not be read: {cause}", "again")
             return
         self._end(now, pages, outcome, has_changed)
 

@@ -18,7 +18,7 @@ from converters.errors import Stopped, UserError
 from converters.events import Note, Report, ShouldStop, Stage
 from desktop.documents.additions import Additions
 from desktop.documents.backup import BACKUP, LOCK, keep_backup
-from desktop.documents.database import in_words
+from desktop.documents.database import LibraryFull, in_words, stored_bytes
 from desktop.documents.file_reader import FileReader
 from desktop.documents.found_files import FoundFile, LeftOut, find_files
 from desktop.documents.library import Library, opened_for_writing
@@ -129,10 +129,15 @@ class _Run:
         reader = FileReader(
             self._library, self._child, passwords, pace, self._report, self._should_stop
         )
-        for file in self._todo:
-            self.require_going_on()
-            reader.read(file)
-            pace.file_done()
+        base, size = self._library.connection, stored_bytes(self._library.connection)
+        try:
+            for file in self._todo:
+                self.require_going_on()
+                reader.read(file)
+                pace.file_done()
+        except LibraryFull as full:
+            needed = pace.needed(stored_bytes(base) - size)
+            raise LibraryFull(self._library.folder, needed) from full
         self._indexed, self._same_content = reader.indexed, reader.same_content
 
     def keep_backup(self) -> None:

@@ -26,7 +26,7 @@ ROWS_LOOKED_AT = 50_000
 CACHE_BYTES = 512 << 20
 _DOCUMENTS = """
 SELECT d.id, f.name, min(f.path), d.front_size, d.whole_size, d.years,
-       (SELECT count(*) FROM pages p WHERE p.document = d.id), d.page_count
+       (SELECT count(*) FROM pages p WHERE p.document = d.id), d.page_count, d.text_pages
 FROM documents d JOIN files f ON f.sha256 = d.sha256
 WHERE d.text_pages > 0 GROUP BY d.id ORDER BY d.id
 """
@@ -36,7 +36,7 @@ WHERE d.text_pages > 0 GROUP BY d.id ORDER BY d.id
 class Searchable:
     """A document with at least one page of text. pages: stored, of page_count if that is known.
 
-    years: how often its text holds each year, as JSON.
+    text_pages: those with text; years: how often its text holds each year, as JSON.
     """
 
     id: int
@@ -47,6 +47,7 @@ class Searchable:
     years: str
     pages: int
     page_count: int | None
+    text_pages: int
 
     @cached_property
     def name_words(self) -> dict[str, int]:
@@ -63,6 +64,15 @@ class Searchable:
     def text_years(self) -> dict[int, int]:
         """How often the text holds each year."""
         return {int(year): count for year, count in json.loads(self.years).items()}
+
+
+@dataclass(frozen=True)
+class FileName:
+    """A name that a document goes by: one of the files of its content. place: in the documents."""
+
+    place: int
+    name: str
+    path: bytes
 
 
 class PostingsCache:
@@ -140,6 +150,18 @@ class LibraryDocuments:
             found = self._by_words(query, limit)
             found += [document for _, document in self.by_letters(query.text, limit)]
         return [self._place[document] for document in found if document in self._place]
+
+    def file_names(self) -> list[FileName]:
+        """Every file of every document, copies too, by path."""
+        with in_words(self._library.path):
+            rows = self._base.execute(
+                "SELECT d.id, f.name, f.path FROM files f JOIN documents d ON d.sha256 = f.sha256 "
+                "ORDER BY f.path"
+            ).fetchall()
+        return [
+            FileName(self._place[document], name, path)
+            for document, name, path in rows if document in self._place
+        ]  # fmt: skip
 
     def postings(self, document: int) -> Postings:
         """One document, prepared for ranking."""

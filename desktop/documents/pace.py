@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from converters.events import Progress, Report
 
 _REPORT_S = 0.25
+_USUAL_PAGES, _BYTES_A_PAGE = 20, 30_000
+_TELLING = 0.02  # of the work: what less of it took says little of the rest
 
 
 class Pace:
@@ -43,6 +45,11 @@ class Pace:
         self._in_file = self._in_file_count = 0
         self._tell(now=self._file == len(self._sizes))
 
+    def needed(self, grown: int) -> int:
+        """Bytes that the rest will take if what is done took `grown`; 0 while that is a guess."""
+        share = self._share()
+        return round(grown * (1 - share) / share) if share > _TELLING else 0
+
     def _tell(self, *, now: bool = False) -> None:
         moment = time.monotonic()
         if moment - self._reported < _REPORT_S and not now:
@@ -64,10 +71,13 @@ class Pace:
         return min(1.0, (self._done_bytes + current * inside) / max(1, self._total_bytes))
 
     def _expected(self, pages: int) -> int:
+        """Pages in all: the rest has as many a byte as the known files, of which the first few
+        weigh no more than a usual document does, so that one odd file does not make it jump."""
         known = self._done_pages + self._in_file_count
         known_bytes = self._done_bytes + (
             self._sizes[self._file] if self._in_file_count and self._file < len(self._sizes) else 0
         )
         if not known_bytes:
             return pages
-        return max(pages, round(known * self._total_bytes / known_bytes))
+        a_byte = (known + _USUAL_PAGES) / (known_bytes + _USUAL_PAGES * _BYTES_A_PAGE)
+        return max(pages, known + round((self._total_bytes - known_bytes) * a_byte))

@@ -5,7 +5,7 @@ Which documents were searched is part of every answer, and so is how much of the
 
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from converters.documents.page import Page
 from converters.documents.rectangles import Rectangle, placed_rectangles
@@ -14,7 +14,7 @@ from desktop.documents.chunker import chunk_spans, join_lines
 from desktop.documents.file_names import shown_path
 from desktop.documents.letters import odd_words
 from desktop.documents.library import Library, PageGone
-from desktop.documents.lookup import LibraryDocuments, PostingsCache, Searchable
+from desktop.documents.lookup import FileName, LibraryDocuments, PostingsCache, Searchable
 from desktop.documents.packs import Pack
 from desktop.documents.search import Hit, Ranked, rank_collection, rank_document
 from desktop.documents.table_text import best_rows, is_of_rows, own_text
@@ -89,9 +89,9 @@ def look(
     store = LibraryDocuments(library, cache or PostingsCache())
     if not file:
         return Looked(rank_collection(question, store, packs), tuple(store.all), store)
-    pinned = _pinned(store.all, file)
-    ranked = rank_document(question, store.postings(pinned), packs)
-    return Looked(ranked, (store.all[pinned],), store)
+    pinned = _pinned(store, file)
+    ranked = rank_document(question, store.postings(pinned.place), packs)
+    return Looked(ranked, (_under(store, pinned),), store)
 
 
 def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> Answer:
@@ -116,10 +116,11 @@ def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> A
 @dataclass(frozen=True)
 class WholeText:
     """name: "" if there are several documents. passages: all of it in order, () if it is not whole
-    yet or too long."""
+    yet or too long. pages_without_text: of which nothing can be in it."""
 
     name: str
     passages: tuple[Passage, ...] = ()
+    pages_without_text: int = 0
     is_too_long: bool = False
 
 
@@ -129,19 +130,20 @@ def whole_document(library: Library, file: str, most_words: int) -> WholeText:
     Of one with more words no page is read: a report of a thousand pages would take seconds. Raises
     UserError if `file` names none or several, LibraryDamaged.
     """
-    documents = LibraryDocuments(library, PostingsCache()).all
-    if not file and len(documents) != 1:
+    store = LibraryDocuments(library, PostingsCache())
+    if not file and len(store.all) != 1:
         return WholeText("")
-    document = documents[_pinned(documents, file) if file else 0]
+    document = _under(store, _pinned(store, file)) if file else store.all[0]
     if document.whole_size > most_words:
         return WholeText(document.name, is_too_long=True)
     if document.pages < (document.page_count or 0):
         return WholeText(document.name)
     pages = (library.page(document.id, number) for number in library.page_numbers(document.id))
-    return WholeText(document.name, tuple(
+    passages = tuple(
         _cut_out(document, page, span, 0.0, "the whole document")
         for page in pages for span in _side_by_side(chunk_spans(own_text(page.text)))
-    ))  # fmt: skip
+    )  # fmt: skip
+    return WholeText(document.name, passages, document.pages - document.text_pages)
 
 
 def _side_by_side(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -150,25 +152,34 @@ def _side_by_side(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     return [(max(start, before), end) for (start, end), before in zip(spans, ends, strict=False)]
 
 
-def _pinned(documents: Sequence[Searchable], file: str) -> int:
-    """The one document that `file` names: its whole name first, a part of it, a part of a path."""
-    wanted = file.casefold()
+def _under(store: LibraryDocuments, pinned: FileName) -> Searchable:
+    """A document under the one of its names that was asked for."""
+    return replace(store.all[pinned.place], name=pinned.name, path=pinned.path)
+
+
+def _pinned(store: LibraryDocuments, file: str) -> FileName:
+    """The one document that `file` names: its whole name first, a part of it, a part of a path.
+
+    Copies of one document are one, under whichever of their names fits.
+    """
+    wanted, names = file.casefold(), store.file_names()
     tests = (
-        lambda document: document.name.casefold() == wanted,
-        lambda document: wanted in document.name.casefold(),
-        lambda document: wanted in shown_path(document.path).casefold(),
+        lambda one: shown_path(one.path).casefold() == wanted,
+        lambda one: one.name.casefold() == wanted,
+        lambda one: wanted in one.name.casefold(),
+        lambda one: wanted in shown_path(one.path).casefold(),
     )
     for fits in tests:
-        found = [at for at, document in enumerate(documents) if fits(document)]
-        if len(found) == 1:
+        found = [one for one in names if fits(one)]
+        if len({one.place for one in found}) == 1:
             return found[0]
         if found:
-            names = [shown_path(documents[at].path) for at in found]
             raise UserError(
-                f'"{file}" names {len(found)} documents.', _listed(names),
+                f'"{file}" names {len({one.place for one in found})} documents.',
+                _listed([shown_path(one.path) for one in found]),
                 "Name one of them, with its folder if need be.",
             )
-    names = [document.name for document in documents]
+    names = [document.name for document in store.all]
     raise UserError(
         f'The library has no document "{file}".',
         f"It holds {_listed(names)}" if names else "It holds no document with text.",

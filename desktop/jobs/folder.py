@@ -1,5 +1,6 @@
 """The run folder: the one interface between a job, the window, the command line and a cluster."""
 
+import errno
 import re
 import shutil
 import unicodedata
@@ -14,6 +15,7 @@ from converters.errors import UserError
 from desktop.core.held_lock import is_held
 from desktop.core.records import Record
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ID_TIME = "%Y%m%d-%H%M%S"
 
 
@@ -139,20 +141,41 @@ def create_job(jobs: Path, name: str, spec: Record) -> JobFolder:
     """
     stem = f"{_time_of_next(jobs):{_ID_TIME}}-{slug(name)}"
     jobs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for attempt in range(100):
-        folder = JobFolder(jobs / (stem if attempt == 0 else f"{stem}-{attempt + 1}"))
-        try:
-            folder.root.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        try:
-            folder.artefacts.mkdir(mode=0o700)
-            write_json(folder.spec, spec.model_dump(mode="json"))
-        except OSError:
-            shutil.rmtree(folder.root, ignore_errors=True)  # on a full disk nothing is left behind
+    try:
+        for attempt in range(100):
+            folder = JobFolder(jobs / (stem if attempt == 0 else f"{stem}-{attempt + 1}"))
+            if _is_made(folder, spec):
+                return folder
+    except OSError as error:
+        if error.errno not in DISK_FULL:
             raise
-        return folder
+        raise _no_room(jobs) from error
     raise UserError("No job folder could be made.", f"{jobs} holds too many jobs of this second.")
+
+
+def _is_made(folder: JobFolder, spec: Record) -> bool:
+    """Make the folder with its specification; False if there is one of that name."""
+    try:
+        folder.root.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    try:
+        folder.artefacts.mkdir(mode=0o700)
+        write_json(folder.spec, spec.model_dump(mode="json"))
+    except OSError:
+        shutil.rmtree(folder.root, ignore_errors=True)  # on a full disk nothing is left behind
+        raise
+    return True
+
+
+def _no_room(jobs: Path) -> UserError:
+    free = shutil.disk_usage(jobs).free
+    return UserError(
+        "Not started: the disk is full.",
+        f"There is no room for the job's own few files: {free / 1e6:,.1f} MB are free at {jobs}. "
+        "Nothing was changed; what earlier jobs made is kept.",
+        "Free some space, then run the same command again.",
+    )
 
 
 def is_job_id(text: str) -> bool:

@@ -20,7 +20,7 @@ from filelock import Timeout
 from converters.durable_files import remove_staged
 from converters.errors import Stopped, UserError
 from converters.events import Event, Failed, Finished, Report, ShouldStop
-from desktop.jobs.folder import JobFolder
+from desktop.jobs.folder import DISK_FULL, JobFolder
 from desktop.jobs.journal import Journal
 from desktop.jobs.slot import slot
 from desktop.ollama_api import keys
@@ -29,7 +29,6 @@ DONE, USER_ERROR, STOPPED, PROOF_FAILED, FAULT, ALREADY_RUNNING = 0, 1, 3, 4, 70
 INDEX = "index"
 LOCK_S = 1.0
 RESERVE_BYTES = 64 * 1024
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _GONE = (errno.ENOENT, errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ENODEV, errno.EROFS)
 Action = Callable[[JobFolder, Report, ShouldStop], int]
 
@@ -123,7 +122,7 @@ def _of_the_disk(error: OSError, folder: JobFolder) -> UserError:
     """What the system said about a file, in words; F6 and F36."""
     path = error.filename or folder.root
     resume = f"then go on with `tunedesk jobs resume {folder.id}`."
-    if error.errno in _DISK_FULL:
+    if error.errno in DISK_FULL:
         return UserError(
             "Paused: the disk is full.",
             f"{path} could not be written{_free_text(folder)}. Everything up to the last "

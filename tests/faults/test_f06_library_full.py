@@ -62,7 +62,7 @@ def _add(folder: Path, papers: Path, events: list[Event] | None = None) -> Added
 def test_f6_a_full_disk_pauses_an_addition_at_every_point(
     disk: Path, papers: Path, needed: int
 ) -> None:
-    paused = 0
+    paused, estimates = 0, list[float]()
     for percent in POINTS:
         folder = disk / f"library{percent}"
         leave_free(disk, needed * percent // 100)
@@ -74,6 +74,8 @@ def test_f6_a_full_disk_pauses_an_addition_at_every_point(
             paused += 1
             assert caught.value.title == "Paused: the disk is full."
             assert "MB are free" in caught.value.detail
+            if "about" in caught.value.detail:
+                estimates.append(_missing(caught.value) / (needed * (100 - percent) / 100))
         free_up(disk)
         if (folder / DATABASE).exists():
             with Library(folder, may_write=True) as library:
@@ -83,6 +85,13 @@ def test_f6_a_full_disk_pauses_an_addition_at_every_point(
         for path in folder.iterdir():
             path.unlink()
     assert paused >= len(POINTS) - 2
+    assert len(estimates) >= 5
+    assert 0.5 < sorted(estimates)[len(estimates) // 2] < 2
+
+
+def _missing(error: UserError) -> float:
+    """The bytes that "The library needs about 3.1 MB more room" tells."""
+    return 1e6 * float(error.detail.split("about ")[1].split(" MB")[0])
 
 
 def test_f6_what_was_indexed_before_can_be_searched_on_a_full_disk(

@@ -160,6 +160,7 @@ def test_an_adapter_that_is_not_applied_fails_both_logits_and_delta(work, gate, 
     shutil.rmtree(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "template", "stops", "said"), [
     ("wrong-template", "{{ range .Messages }}{{ .Role }}: {{ .Content }}\n{{ end }}assistant: ",
      ["<|im_end|>"], "differs at character 0"),

@@ -2,7 +2,9 @@
 
 from itertools import pairwise
 
-from converters.documents.ruled_tables import Row, described, names_columns
+import pytest
+
+from converters.documents.table_sentences import Cell, Row, described, names_columns
 from tests.converters.documents.test_pdf import only_page
 from tests.converters.documents.tiny_pdf import line
 
@@ -60,7 +62,8 @@ def test_no_lines_no_table_and_an_underlined_page_is_none() -> None:
 
 
 def _described(cells: list[list[str]]) -> list[str]:
-    return [row.text for row in described([[Row(text) for text in row] for row in cells])]
+    rows = [[Cell(Row(text), at, at) for at, text in enumerate(row) if text] for row in cells]
+    return [row.text for row in described(rows)]
 
 
 def test_the_words_of_a_row_are_placed_and_its_headers_are_not() -> None:
@@ -86,3 +89,64 @@ def test_a_first_row_with_amounts_names_no_columns():
     assert names_columns(["Item", "2020", "Change"])
     for cell in ("Total revenues 42,293", "19 %", "$ 17", "up 3.5"):
         assert not names_columns(["Converse", "Item", cell])
+
+
+GROUPS = ["Product", "2018", "2019", "2018", "2019"]
+WIDE_LEFTS = [60, 160, 240, 320, 400, 480]
+FIGURES = [["Pumps", "1", "2", "3", "4"], ["Valves", "5", "6", "7", "8"]]
+
+
+def _groups_table(first: str) -> str:
+    """Five columns under a first row with two cells of two columns each, which hold `first`."""
+    rules = "".join(f"60 {y} m 480 {y} l S\n" for y in (730, *TOPS))
+    rules += "".join(f"{x} 610 m {x} 700 l S\n" for x in WIDE_LEFTS)
+    rules += "".join(f"{x} 700 m {x} 730 l S\n" for x in (60, 160, 320, 480))
+    return (
+        rules
+        + first
+        + "".join(
+            line(WIDE_LEFTS[column] + 5, TOPS[row] - 20, text)
+            for row, texts in enumerate([GROUPS, *FIGURES])
+            for column, text in enumerate(texts)
+        )
+    )
+
+
+@pytest.mark.parametrize("words", [("Pressed steel parts", "Cast iron parts"), ("Steel", "Iron")])
+def test_a_cell_over_two_columns_is_told_with_the_names_below_it(words: tuple[str, str]) -> None:
+    steel, iron = words
+    middle = [240 - 3 * len(steel), 400 - 2.6 * len(iron)]
+    first = line(middle[0], 710, steel) + line(middle[1], 710, iron)
+    assert only_page(_groups_table(first)).table_rows[1] == (
+        f"Product: Valves; {steel} 2018: 5; {steel} 2019: 6; {iron} 2018: 7; {iron} 2019: 8"
+    )
+
+
+def test_a_title_over_all_columns_names_none_of_them() -> None:
+    rules = "".join(f"60 {y} m 400 {y} l S\n" for y in (730, *TOPS))
+    rules += "".join(f"{x} 610 m {x} 700 l S\n" for x in LEFTS[1:-1])
+    rules += "".join(f"{x} 610 m {x} 730 l S\n" for x in (60, 400))
+    page = only_page(rules + line(100, 710, "Sales of all the parts that we make") + _text())
+    assert page.table_rows == tuple(f"Sales of all the parts that we make. {row}" for row in ROWS)
+
+
+def test_a_header_without_lines_keeps_its_columns() -> None:
+    rules = "".join(f"60 {y} m 400 {y} l S\n" for y in TOPS)
+    rules += "".join(f"{x} 610 m {x} 670 l S\n" for x in LEFTS[1:-1])
+    rules += "".join(f"{x} 610 m {x} 700 l S\n" for x in (60, 400))
+    assert only_page(rules + _text()).table_rows == ROWS
+
+
+def test_boxes_of_a_drawing_are_no_table() -> None:
+    boxes = "".join(f"{x} {y} 200 20 re S\n" for x in (60, 300) for y in (600, 640, 680))
+    lines = "".join(f"{x} {y} m {x} {y + 20} l S\n" for x in (160, 400) for y in (620, 660))
+    lines += "260 650 m 300 650 l S\n"
+    names = ["Board of Directors", "Chief Executive Officer", "Chief Financial Officer"]
+    words = "".join(line(80, 606 + 40 * at, name) for at, name in enumerate(names))
+    assert only_page(boxes + lines + words + line(310, 606, "Legal")).table_rows == ()
+
+
+def test_names_that_miss_most_columns_are_not_used() -> None:
+    body = [["a", "1", "2", "3", "4"], ["b", "5", "6", "7", "8"]]
+    assert _described([["Item", "Size", "", "", ""], *body]) == [
+        "Item; Size", "a; 1; 2; 3; 4", "b; 5; 6; 7; 8"]  # fmt: skip

@@ -94,9 +94,15 @@ def test_many_questions_give_a_list_of_lists(call, papers, tmp_path):
     refused = call("library", "search", "--batch", str(batch), "--json")
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["error"]["detail"].startswith("Line 2 of ")
+    batch.write_text('{"q": "net sales"}\n\n{"q": "mice", "file": "zebra"}\n')
+    unknown = json.loads(call("library", "search", "--batch", str(batch), "--json").stdout)
+    assert unknown["error"]["title"] == 'The library has no document "zebra".'
+    assert unknown["error"]["detail"].startswith(f"Line 3 of {batch}: It holds ")
 
 
-@pytest.mark.parametrize("words", [["search"], ["search", "x", "--batch", "y"], ["remove"]])
+@pytest.mark.parametrize(
+    "words", [["search"], ["search", " "], ["search", "x", "--batch", "y"], ["remove"]]
+)
 def test_wrong_usage_is_2(call, papers, words):
     call("library", "add", str(papers))
     assert call("library", *words).exit_code == 2
@@ -118,6 +124,13 @@ def test_libraries_and_files_are_listed_and_removed(call, papers):
     assert json.loads(unclear.stdout)["error"]["title"] == "There are several libraries."
     removed = call("library", "remove", "owl.pdf", "--library", "papers", "--json")
     assert json.loads(removed.stdout)["removed"] == [str(papers / "owl.pdf")]
+    for number in range(14):
+        (papers / f"{number}.txt").write_text(f"note {number}")
+    call("library", "add", str(papers), "--library", "notes")
+    many = call("library", "remove", str(papers), "--library", "notes").stdout
+    assert many.startswith(f'Removed 17 files from "notes": {papers}/')
+    assert many.endswith(" and 5 more\n")
+    call("library", "remove", "--all", "--library", "notes")
     assert json.loads(call("library", "search", "owl", "-L", "papers", "--json").stdout) == []
     assert (papers / "owl.pdf").exists()
     call("library", "remove", "--all", "--library", "papers")
@@ -289,6 +302,16 @@ def test_options_that_would_do_nothing_are_wrong_usage(call, papers):
     assert call("library", "add", str(papers), *words, stdin="secret\n").exit_code == 2
     call("library", "add", str(papers))
     assert call("library", "search", "owl", "--allow-host", "a.org").exit_code == 2
+
+
+def test_json_of_hostile_text_steers_no_terminal_and_says_the_same(call, papers):
+    text = "red \x9b31m owl \u202eetanimod\n"
+    (papers / "evil.txt").write_text(text)
+    call("library", "add", str(papers / "evil.txt"))
+    printed = call("library", "search", "owl", "--json").stdout
+    assert not set(printed) & {"\x9b", "\u202e"}
+    assert "\\u009b31m" in printed
+    assert json.loads(printed)[0]["text"] == text.strip()
 
 
 def test_two_copies_of_a_file_are_told_by_one_name_and_its_path(call, papers, tmp_path):

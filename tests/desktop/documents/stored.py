@@ -23,7 +23,8 @@ def placed_page(number: int, text: str) -> Page:
             continue
         boxes[at] = [6 * column, 12 * row, 6 * column + 6, 12 * row + 10]
         column += 1
-    return Page(number, 612, 792, text, boxes.astype(np.float32), "text")
+    verdict = "text" if text.strip() else "empty"
+    return Page(number, 612, 792, text, boxes.astype(np.float32), verdict)
 
 
 def add(library: Library, name: str, texts: Sequence[str], *, batch: int = 100) -> int:

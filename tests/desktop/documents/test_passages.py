@@ -81,6 +81,16 @@ def test_a_document_is_pinned_by_its_name_or_a_part_of_it(folder, pin, file):
     assert answer.searched == (file,)
 
 
+def test_a_document_is_pinned_by_any_of_its_copies_and_told_under_that_name(folder):
+    with Library(folder, may_write=True) as library:
+        stored.add(library, "zebra.pdf", FILES["owl"])
+        for pin, file in (("zebra", "zebra.pdf"), ("owl", "owl.pdf"), ("ebra.p", "zebra.pdf")):
+            answer = ask(library, "mice", file=pin)
+            assert (answer.searched, answer.passages[0].file) == ((file,), file)
+            assert answer.passages[0].path == f"/papers/{file}"
+        assert whole_document(library, "zebra", most_words=100).name == "zebra.pdf"
+
+
 def test_a_pin_that_fits_several_or_none_is_said(folder):
     with Library(folder) as library:
         with pytest.raises(UserError) as caught:
@@ -178,3 +188,9 @@ def test_a_whole_document_is_told_in_order_and_a_long_one_is_not_read(folder):
         long = whole_document(library, "owl", most_words=3)
         assert (long.name, long.passages, long.is_too_long) == ("owl.pdf", (), True)
         assert whole_document(library, "", most_words=100).name == ""
+
+
+def test_a_whole_document_tells_how_many_of_its_pages_have_no_text(tmp_path):
+    folder = stored.library(tmp_path / "library", scan=["A title\n", "", ""])
+    with Library(folder) as library:
+        assert whole_document(library, "", most_words=100).pages_without_text == 2
