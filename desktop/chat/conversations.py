@@ -31,7 +31,7 @@ from desktop.chat.turns import (
     storable,
     turn_of,
 )
-from desktop.core.sqlite_file import transaction
+from desktop.core.sqlite_file import transaction, unhurried
 
 UNFINISHED = "not finished"
 TITLE_CHARACTERS = 60
@@ -196,7 +196,11 @@ class Conversations:
         """Append an answer without text to a question; it is partial until `finish`."""
         asked = self.turn(question)
         self._require_parent(self.get(asked.conversation), question, "user")
-        with in_words(self.path), transaction(self.connection):
+        with (
+            in_words(self.path),
+            unhurried(self.connection),  # the first token is on its way, and no text is there yet
+            transaction(self.connection),
+        ):
             made = self._insert(
                 asked.conversation, question, "assistant", "", "", "[]", is_final=False,
                 reason=UNFINISHED, request=json.dumps(list(request)),

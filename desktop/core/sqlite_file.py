@@ -72,6 +72,17 @@ def make_private(path: Path) -> None:
 
 
 @contextmanager
+def unhurried(connection: sqlite3.Connection) -> Iterator[None]:
+    """What the block commits outlives a kill at once, and a power cut with the next commit after
+    it: the disk is not waited for."""
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+@contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
     """All of the block is kept, or nothing of it."""
     connection.execute("BEGIN IMMEDIATE")

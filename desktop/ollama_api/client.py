@@ -8,13 +8,13 @@ with the key, and costs 0.3 s to import beyond httpx (FACTS 3.5).
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from desktop.ollama_api.address import server_url
-from desktop.ollama_api.errors import OllamaStalled, StreamCut
+from desktop.ollama_api.errors import OllamaError, OllamaStalled, StreamCut
 from desktop.ollama_api.keys import key_for
 from desktop.ollama_api.limits import Limits
 from desktop.ollama_api.outage import OnOutage
@@ -39,6 +39,7 @@ from desktop.ollama_api.transport import OnSent, Transport
 
 UPLOAD_PIECE_BYTES = 1 << 20
 VERSION_S = 5.0
+_END_S = 0.05
 OnBytes = Callable[[int], None]
 """Told the bytes sent so far; may raise `Stopped` to end the upload."""
 
@@ -123,6 +124,7 @@ class OllamaClient:
                     text += part.text
                     yield part
                     if part.done:
+                        await _read_out(lines)
                         return
         except StreamCut as cut:
             cut.text = text
@@ -240,3 +242,11 @@ async def _pieces(path: Path, on_bytes: OnBytes | None) -> AsyncGenerator[bytes]
             sent += len(piece)
             if on_bytes is not None:
                 on_bytes(sent)
+
+
+async def _read_out(lines: AsyncGenerator[object]) -> None:
+    """Take the end of an answer behind its last line: a connection that is not read out cannot be
+    used again, and the next question would begin with a new one (1 ms)."""
+    with suppress(TimeoutError, OllamaError):
+        async with asyncio.timeout(_END_S):
+            await anext(lines, None)

@@ -2,11 +2,12 @@
 test_fault_matrix."""
 
 import asyncio
+import json
 import socket
 import subprocess
 import sys
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -278,3 +279,31 @@ def test_the_real_server_answers_with_counts_logprobs_and_names(
                 await client.chat("client-test", HI)
 
     run_async(check())
+
+
+@pytest.mark.parametrize(("ending", "connections"), [(b"0\r\n\r\n", 1), (b"", 3)])
+def test_answers_share_a_connection_unless_their_end_does_not_come(
+    ending: bytes, connections: int, run_async
+):
+    """A server that keeps connections open, as Ollama does, and one that never ends a body."""
+    last = json.dumps(chat_line("Hello", done=True)).encode() + b"\n"
+    seen: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append("connection")
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode().lower():
+                await reader.readexactly(int(head.partition("content-length:")[2].split()[0]))
+                writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                writer.write(b"%x\r\n%b\r\n" % (len(last), last) + ending)
+        writer.close()
+
+    async def check() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server, OllamaClient(f"http://127.0.0.1:{port}") as client:
+            for _ in range(3):
+                assert (await client.chat("m", HI)).text == "Hello"
+
+    run_async(check())
+    assert len(seen) == connections
