@@ -9,13 +9,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from desktop.chat.markers import Sources, bracket_at, marker_end
+from desktop.chat.markers import Numbers, Sources, bracket_at, marker_end
 from desktop.chat.passages import Passage
 
 _FENCE = re.compile(r"[ \t>]*(?:(`{3,})[^`\n]*|(~{3,})[^\n]*)(\n|\Z)")
 _MAY_BE_FENCE = re.compile(r"[ \t>]*(?:`*|~*|`{3,}[^`\n]*|~{3,}[^\n]*)\Z")
-_PLAIN = re.compile(r"[^`\[【^ \t\n\\]+")
-_SPACES = re.compile(r"[ \t]*")
+_PLAIN = re.compile(r"[^`\[【^ \t\n\\(*]+")
+_LEAD = re.compile(r"[ \t]*(\(|\*{1,2})?")
+_CLOSING = {"(": ")", "*": "*", "**": "**"}
 _TICKS = re.compile(r"`+")
 _PARAGRAPH_END = re.compile(r"\n[ \t]*\n")
 _LONGEST_CODE = 1_000
@@ -79,7 +80,7 @@ class CitationReader:
             return self._show(raw.find("\n", at) + 1 or len(raw))
         if found := _PLAIN.match(raw, at):
             return self._show(found.end())
-        if raw[at] in " \t[【^":
+        if raw[at] in " \t[【^(*":
             return self._bracket(is_last)
         if raw[at] == "`":
             return self._code(is_last)
@@ -122,10 +123,11 @@ class CitationReader:
         return self._show(begin) if is_decided else None
 
     def _bracket(self, is_last: bool) -> int | None:
-        """Spaces and what follows them: they go with a marker that is removed."""
+        """Spaces, a parenthesis or stars, and what follows: they go with a marker that is removed.
+        """
         raw = self.raw
-        spaces = _SPACES.match(raw, self._at)
-        start = spaces.end() if spaces else self._at
+        lead = _LEAD.match(raw, self._at)
+        start = lead.end() if lead else self._at
         if start == len(raw):
             return self._show(start) if is_last else None
         if raw[start] not in "[【^":
@@ -139,14 +141,32 @@ class CitationReader:
         end = marker_end(raw, start, bracket.end, is_last, bool(numbers.known))
         if end is None:
             return None
-        self.removed += numbers.unknown
         if numbers.known:
             self.text += raw[self._at : start]
-            begin = len(self.text)
-            is_shown = numbers.is_plain and raw[start:end] == f"[{bracket.inside}]"
-            is_shown = is_shown and not numbers.unknown
-            self.text += raw[start:end] if is_shown else _written(numbers.known)
-            self.marks.append(Mark(begin, len(self.text), numbers.known))
+            self._mark(numbers, raw[start:end], bracket.inside)
+        else:
+            end = self._removed_at(start, end, lead[1] if lead else None, is_last)
+        if end is not None:
+            self.removed += numbers.unknown
+        return end
+
+    def _mark(self, numbers: Numbers, written: str, inside: str) -> None:
+        begin = len(self.text)
+        is_shown = numbers.is_plain and written == f"[{inside}]" and not numbers.unknown
+        self.text += written if is_shown else _written(numbers.known)
+        self.marks.append(Mark(begin, len(self.text), numbers.known))
+
+    def _removed_at(self, start: int, end: int, opening: str | None, is_last: bool) -> int | None:
+        """The end of a marker that goes, with the signs that stand around nothing else."""
+        if opening is None:
+            return end
+        close = _CLOSING[opening]
+        next_to = self.raw[end : end + len(close)]
+        if next_to == close:
+            return end + len(close)
+        if close.startswith(next_to) and not is_last:
+            return None
+        self.text += self.raw[self._at : start]
         return end
 
 

@@ -22,6 +22,7 @@ _MAY_BE_ADDRESS = re.compile(r"\([^\s()]*\Z")
 _LONGEST_LINK = 200
 _IN_SOURCE = re.compile(rf"\[([^\[\]\n]{{1,{LONGEST}}})\]")
 _VARIABLE = re.compile(r"(?:^|[^\w])(?:[^\W\d_]|\w*_\w*)$")
+_LIST = re.compile(r"\s*(?:[-*+]|\d+[.)])?\s*")
 _LONGEST_RANGE = 50
 _COPIED_LETTERS = 12
 _LOOKED_AT = 80  # characters before a marker
@@ -124,7 +125,7 @@ def marker_end(raw: str, start: int, end: int, is_last: bool, is_known: bool) ->
         return end if is_last else None
     if raw[end] == "^" and raw[start] == "^":
         return end + 1
-    if raw[end] == ":" and not is_known and raw[:start].rpartition("\n")[2].strip() == "":
+    if raw[end] == ":" and not is_known and _LIST.fullmatch(raw[:start].rpartition("\n")[2]):
         return end + 1
     if raw[end] != "(":
         return end

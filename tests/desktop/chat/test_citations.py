@@ -45,6 +45,13 @@ CASES = [
     ("Invented [9].", "Invented.", [], [9]),
     ("Invented [9] here.", "Invented here.", [], [9]),
     ("Half [1, 9].", "Half [1].", [(1,)], [9]),
+    # nothing is left around a number that went
+    ("Invented ([9]).", "Invented.", [], [9]),
+    ("Invented **[9]** here, *[8]* too.", "Invented here, too.", [], [9, 8]),
+    ("Said (see [9]) and ([9] too) and ([1]).", "Said (see) and ( too) and ([1]).", [(1,)], [9, 9]),
+    ("A **bold [9]** word and 2 * 3 * 4 (all) *", "A **bold** word and 2 * 3 * 4 (all) *", [], [9]),
+    ("So:\n- [9]: foo\n* [8]: bar\n1. [7]: baz", "So:\n- foo\n* bar\n1. baz", [], [9, 8, 7]),
+    ("* [1] is so.\n* [9] not", "* [1] is so.\n* not", [(1,)], [9]),
     ("Half [9; 2; 3].", "Half [2, 3].", [(2, 3)], [9]),
     ("Range [2-5].", "Range [2, 3].", [(2, 3)], [4, 5]),
     ("Far [1-900].", "Far [1].", [(1,)], [900]),
