@@ -11,43 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import resources
-from desktop.documents.query import STOP_WORDS, clean
+from desktop.chat.talk_words import TalkWords
+from desktop.documents.query import clean
 from desktop.documents.words import WORD, stem
 
 REWRITE_TOKENS = 64
 _LONGEST = 300  # characters
 _ADDED_WORDS = 8
 _EARLIER = 6  # questions that a follow-up may lean on, one through the other
-_POINTING = frozenset((
-    "it", "its", "they", "them", "their", "theirs", "this", "that", "these", "those", "he",
-    "him", "his", "she", "her", "hers", "there", "then", "same", "one", "ones", "former",
-    "latter", "previous", "above", "both", "such", "else", "also",
-))  # fmt: skip
-_OPENINGS = frozenset((
-    "and", "but", "or", "so", "what about", "how about", "how so", "why so", "why not", "und",
-    "et", "y",
-))  # fmt: skip
-# Of the talk itself, or how much of something: they tell nothing to a search.
-_CHATTER = frozenset((
-    "big", "brief", "briefly", "clear", "continue", "correct", "elaborate", "example", "examples",
-    "exactly", "few", "first", "fully", "go", "good", "happen", "happened", "happens", "high",
-    "know", "large", "last", "least", "length", "less", "like", "little", "long", "longer", "lot",
-    "low", "me", "mean", "means", "meant", "next", "now", "ok", "okay", "really", "right",
-    "sentence", "sentences", "short", "shorter", "simple", "simply", "small", "something",
-    "still", "summarise", "summarize", "summary", "sure", "thank", "thanks", "thing", "things",
-    "think", "understand", "want", "wants", "wieso", "warum", "word", "words", "wrong", "back",
-    "did", "does", "even", "ever",
-))  # fmt: skip
-# They tell something, but only with what they are of.
-_LEANING = frozenset((
-    "amount", "average", "cause", "causes", "change", "changed", "changes", "compare", "compared",
-    "comparison", "date", "day", "days", "decrease", "difference", "differences", "else", "euros",
-    "figure", "figures", "half", "higher", "increase", "larger", "lower", "main", "month",
-    "months", "name", "number", "numbers", "order", "other", "others", "page", "pages", "part",
-    "percent", "percentage", "point", "points", "quarter", "reason", "reasons", "rest", "second",
-    "smaller", "source", "sources", "third", "time", "times", "today", "total", "true", "two",
-    "value", "values", "year", "years", "yesterday",
-))  # fmt: skip
 _NUMBER = re.compile(r"[\d.,]+|[qfh]\d{1,2}|fy\d{2,4}", re.IGNORECASE)
 _PAST = re.compile(r"[a-z]{2,}[^e\W\d_]ed")  # happened: a verb is no subject; "speed" may be one
 _THERE_IS = re.compile(
@@ -77,7 +48,8 @@ def is_follow_up(question: str) -> bool:
     It does with a word that points back or an opening like "and", or if it names nothing itself.
     """
     words = [word.lower() for word in WORD.findall(question)]
-    if {" ".join(words[:1]), " ".join(words[:2])} & _OPENINGS or _points(question):
+    talk = TalkWords.of(question)
+    if {" ".join(words[:count]) for count in (1, 2, 3)} & talk.openings or _points(question, talk):
         return True
     subjects = _subjects(question)
     # "Why so high?" leans on the talk, "Why did revenue fall?" does not.
@@ -149,7 +121,7 @@ def _asks(line: str) -> bool:
     return bool(_ASKS.match(line)) and not line.endswith((".", ":", ";"))
 
 
-def _points(question: str) -> bool:
+def _points(question: str, talk: TalkWords) -> bool:
     text = _THERE_IS.sub(" ", question)
     found = list(WORD.finditer(text))
     shouts = question.isupper()
@@ -158,27 +130,28 @@ def _points(question: str) -> bool:
         is_it = word[0] == "IT" and not shouts
         is_joining = (
             word[0].lower() == "that" and 0 < at < len(found) - 1
-            and _is_subject(found[at - 1][0])
+            and _is_subject(found[at - 1][0], talk)
         )  # fmt: skip
-        if word[0].lower() in _POINTING and not is_it and not is_joining:
+        if word[0].lower() in talk.pointing and not is_it and not is_joining:
             return True
     return False
 
 
 def _subjects(question: str) -> list[str]:
     """Words that name something: no numbers, no verbs of the past, none that fit any talk."""
-    return [word for word in _telling(question) if _is_subject(word)]
+    talk = TalkWords.of(question)
+    return [word for word in WORD.findall(question) if _is_subject(word, talk)]
 
 
-def _is_subject(word: str) -> bool:
-    if word.lower() in STOP_WORDS | _POINTING | _CHATTER | _LEANING:
+def _is_subject(word: str, talk: TalkWords) -> bool:
+    if word.lower() in talk.silent or word.lower() in talk.leaning:
         return False
     return not _NUMBER.fullmatch(word) and not _PAST.fullmatch(word)
 
 
 def _telling(text: str) -> list[str]:
-    return [word for word in WORD.findall(text)
-            if not {word.lower()} & (STOP_WORDS | _POINTING | _CHATTER)]  # fmt: skip
+    silent = TalkWords.of(text).silent
+    return [word for word in WORD.findall(text) if word.lower() not in silent]
 
 
 def _stems(text: str) -> set[str]:

@@ -21,13 +21,17 @@ LEANING = (
     "How many people worked there?", "In which year?", "2019", "Q3 2020?", "Tell me at length",
     "More details please", "What happened next?", "Who resigned?", "By how much?", "Und 2019?",
     "How large was the increase?", "Which company is that?", "Really?",
-    "WHO SOLD IT?", "the total?",
+    "WHO SOLD IT?", "the total?", "Wie hoch war sie 2019?", "Warum ist er gefallen?",
+    "Und im Jahr 2021?", "Et en 2019 ?", "Pourquoi ?", "¿Y en 2019?", "¿Por qué fue tan alto?",
+    "Quel est son montant ?",
 )  # fmt: skip
 COMPLETE = (
     FIRST, "Which optimiser was used to train the network?", "quantum gluon?", "Who is Napoleon?",
     "Who is the chief executive?", "How large was interest expense in 2020?", "Napoleon",
     "Is there a pension plan?", "How many employees are there in Bern?", "Why did revenue fall?",
     "Who runs the IT department?", "Which assets that were sold had been leased?",
+    "Wie hoch war der Zinsaufwand der Acme AG?", "Quel était le chiffre d'affaires de Renault ?",
+    "¿Cuál fue el beneficio neto de Iberdrola?", "What caused the war?", "Did Los Angeles die out?",
     "What was the speed?", "Who is Ahmed?", "Zinsaufwand?", "什么是利润",
 )  # fmt: skip
 
@@ -50,7 +54,9 @@ def test_a_question_with_a_subject_of_its_own_is_complete_however_short(question
      ("Why?", [FIRST, "Who is Napoleon?"], "Why? Napoleon"),
      ("And in 2018?", [FIRST, "And in 2019?", "Why?"], "And in 2018? interest expense Acme"),
      ("Why?", [FIRST, "And in 2019?"], "Why? 2019 interest expense Acme"),
-     ("and the staff?", [FIRST], "and the staff? interest expense Acme 2020")],
+     ("and the staff?", [FIRST], "and the staff? interest expense Acme 2020"),
+     ("Wie hoch war sie 2019?", ["Wie hoch war die Dividende der Acme AG im Jahr 2020?"],
+      "Wie hoch war sie 2019? Dividende Acme AG Jahr")],
 )  # fmt: skip
 def test_the_rule_adds_what_the_question_leans_on(question: str, questions: list[str], query: str):
     assert by_rules(question, questions).text == query
