@@ -4,6 +4,7 @@ So a row keeps its meaning when it is found alone. Only grids with lines both wa
 lines stays what it is, lines of text.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from converters.documents.rules import rules_of
 from converters.documents.table_sentences import Cell, Row, described, joined
 
 _BESIDE = 0.6  # of the first cell's lines must have a partner to be rows of their own
+_MANY_BANDS, _MANY_LINES = 4, 4  # with so many lines across, less text lines are one cell's
 _CENTRED = 0.2  # of the distance from the middle of its own column
+_HAS_DIGIT = re.compile(r"\d").search
 _SPACE = 0.6  # of the height of the text: words that are closer belong together
 
 
@@ -51,7 +54,12 @@ def _rows(grid: Grid, flow: Flow, boxes: Boxes) -> list[list[Cell]]:
     bands: defaultdict[int, list[_Word]] = defaultdict(list)
     for word in _words(grid, flow, boxes):
         bands[word.row].append(word)
-    return [_cells(grid, words) for at in sorted(bands) for words in _split(bands[at])]
+    few = len(bands) < _MANY_BANDS
+    return [
+        _cells(grid, words)
+        for number, at in enumerate(sorted(bands))
+        for words in _split(bands[at], 2 if few and (number or len(bands) == 1) else _MANY_LINES)
+    ]
 
 
 def _cells(grid: Grid, words: Sequence[_Word]) -> list[Cell]:
@@ -80,6 +88,10 @@ def _free(grid: Grid, taken: dict[int, int], first: int, y: float) -> list[tuple
         and not grid.is_ruled(right + 1, y)
     ):
         right += 1
+    if (left == 0 or grid.is_ruled(left, y)) and (
+        right + 2 == len(grid.columns) or grid.is_ruled(right + 1, y)
+    ):
+        return [(left, right)]
     return [
         (start, end)
         for start in range(first, left - 1, -1)
@@ -145,14 +157,23 @@ def _words(grid: Grid, flow: Flow, boxes: Boxes) -> Iterator[_Word]:
         yield _Word(Row(text, ((0, begin, len(text)),)), *rest)
 
 
-def _split(row: list[_Word]) -> list[list[_Word]]:
-    """One row, or one for each text line of its first cell if the other cells stand beside them."""
-    cells: defaultdict[int, set[int]] = defaultdict(set)
+def _split(row: list[_Word], fewest: int) -> list[list[_Word]]:
+    """One row, or one for each text line of its first cell if the other cells stand beside them.
+
+    Less than `fewest` lines are of one name that is written in several, unless each has a figure.
+    """
+    cells: defaultdict[int, dict[int, str]] = defaultdict(dict)
     for word in row:
-        cells[word.column].add(word.line)
+        line = cells[word.column]
+        line[word.line] = line.get(word.line, "") + word.content.text
     first, *others = (cells[column] for column in sorted(cells))
-    together = len(first) > 1 and all(lines <= first for lines in others)
-    if not (together and any(len(lines) > _BESIDE * len(first) for lines in others)):
+    if len(first) < 2 or not all(lines.keys() <= first.keys() for lines in others):
+        return [row]
+    if len(first) < fewest and not any(
+        lines.keys() == first.keys() and all(map(_HAS_DIGIT, lines.values())) for lines in others
+    ):
+        return [row]
+    if not any(len(lines) > _BESIDE * len(first) for lines in others):
         return [row]
     by_line = sorted(row, key=lambda word: word.line)
     return [list(words) for _, words in groupby(by_line, lambda word: word.line)]

@@ -146,6 +146,63 @@ def test_boxes_of_a_drawing_are_no_table() -> None:
     assert only_page(boxes + lines + words + line(310, 606, "Legal")).table_rows == ()
 
 
+def _rows(*rows: str) -> list[str]:
+    """Rows of cells as "0 text | 1-3 text"."""
+    made: list[list[Cell]] = []
+    for row in rows:
+        made.append([])
+        for cell in row.split(" | "):
+            place, _, text = cell.partition(" ")
+            first, _, last = place.partition("-")
+            made[-1].append(Cell(Row(text), int(first), int(last or first)))
+    return [row.text for row in described(made)]
+
+
+def test_a_row_between_that_only_names_something_holds_from_there_on() -> None:
+    """Table 3 of 1801.05147: two data sets, one after the other."""
+    assert _rows("0 Model | 1 Data: MT", "1 P R F1", "0 CRF | 1 75 66 70", "1 Data: UQ",
+                 "0 CRF | 1 65 55 59") == [
+        "Model: CRF; Data: MT P R F1: 75 66 70", "Model: CRF; Data: UQ P R F1: 65 55 59",
+    ]  # fmt: skip
+    assert _rows("0 Model | 1-2 Data MT", "0 Name | 1 P | 2 R", "0 CRF | 1 75 | 2 66",
+                 "1-2 Data UQ", "1 R | 2 P", "0 CRF | 1 55 | 2 65", "0-2 Later runs",
+                 "0 LSTM | 1 5 | 2 6") == [
+        "Model Name: CRF; Data MT P: 75; Data MT R: 66",
+        "Model Name: CRF; Data UQ R: 55; Data UQ P: 65",
+        "Later runs. Model Name: LSTM; Data UQ R: 5; Data UQ P: 6",
+    ]  # fmt: skip
+
+
+def test_a_header_that_is_not_whole_goes_on_in_the_next_row() -> None:
+    assert _rows("0 Dim | 1 Dim= | 2 Dim=", "0 Score | 1 100 | 2 200", "0 Acc | 1 85 | 2 91") == [
+        "Dim Score: Acc; Dim= 100: 85; Dim= 200: 91"
+    ]
+
+
+def test_values_that_are_words_are_no_names() -> None:
+    assert _rows("0 Item | 1 State | 2 Place", "0 Pump | 1 new | 2 Bern", "0 Pipe | 2 Zug",
+                 "0 Valves") == [
+        "Item: Pump; State: new; Place: Bern", "Item: Pipe; Place: Zug"
+    ]  # fmt: skip
+
+
+def test_a_name_in_two_lines_is_one_cell_and_figures_in_two_lines_are_two_rows() -> None:
+    rules = "".join(f"60 {y} m 400 {y} l S\n" for y in (700, 660, 630, 590, 560, 530))
+    rules += "".join(f"{x} 530 m {x} 700 l S\n" for x in LEFTS)
+    words = [(65, 680, "Kind of"), (65, 668, "part"), (205, 680, "Sales"), (205, 668, "in 2018"),
+             (305, 680, "Sales 2019"), (65, 640, "Pumps"), (205, 640, "12"), (305, 640, "13"),
+             (65, 612, "Pipes"), (65, 600, "Valves"), (205, 612, "1"), (205, 600, "2"),
+             (305, 612, "3"), (305, 600, "4"), (65, 570, "Rods"), (205, 570, "5"),
+             (65, 540, "Nuts"), (305, 540, "6")]  # fmt: skip
+    page = only_page(rules + "".join(line(*word) for word in words))
+    assert page.table_rows[:4] == (
+        "Kind of part: Pumps; Sales in 2018: 12; Sales 2019: 13",
+        "Kind of part: Pipes; Sales in 2018: 1; Sales 2019: 3",
+        "Kind of part: Valves; Sales in 2018: 2; Sales 2019: 4",
+        "Kind of part: Rods; Sales in 2018: 5",
+    )
+
+
 def test_names_that_miss_most_columns_are_not_used() -> None:
     body = [["a", "1", "2", "3", "4"], ["b", "5", "6", "7", "8"]]
     assert _described([["Item", "Size", "", "", ""], *body]) == [
