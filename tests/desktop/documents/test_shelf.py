@@ -1,9 +1,13 @@
 """Libraries go by the names that people give; folders by ids of ours."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from converters.errors import UserError
-from desktop.documents.shelf import LABEL, find_library, libraries_of, place_for
+from desktop.core.records import write_record
+from desktop.documents.shelf import LABEL, Label, Place, find_library, libraries_of, place_for
 
 
 def test_names_that_look_alike_get_folders_of_their_own(tmp_path):
@@ -41,3 +45,41 @@ def test_a_library_without_a_readable_label_goes_by_its_folder(tmp_path):
     place = place_for(tmp_path, "My papers")
     (place.folder / LABEL).write_bytes(b"{")
     assert find_library(tmp_path, "my-papers").folder == place.folder
+
+
+def test_programs_that_start_at_once_make_one_library_of_a_name(tmp_path):
+    at_once = Barrier(4)
+
+    def make(number: int) -> Place:
+        at_once.wait()
+        return place_for(tmp_path, f"papers {number}")
+
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(50):
+            assert len(set(threads.map(make, [number] * 4))) == 1
+    assert len(libraries_of(tmp_path)) == 50
+
+
+def test_twins_are_told_and_each_is_reached_by_its_folder(tmp_path):
+    first = place_for(tmp_path, "two").folder
+    second = place_for(tmp_path, "other").folder
+    write_record(second / LABEL, Label(name="two"))
+    for look in (find_library, place_for):
+        with pytest.raises(UserError) as caught:
+            look(tmp_path, "two")
+        assert caught.value.title == 'There are 2 libraries "two".'
+        assert caught.value.detail == f"They are in {second}, {first}."
+        assert caught.value.hint == f'Name one by its folder: --library "{second}".'
+        assert look(tmp_path, str(first)).folder == first
+        assert look(tmp_path, "other").folder == second
+
+
+def test_a_folder_name_is_no_name_of_a_library_that_has_no_twin(tmp_path):
+    shouted = place_for(tmp_path, "CON")
+    assert place_for(tmp_path, "con").folder != shouted.folder
+
+
+def test_a_removal_that_was_cut_off_leaves_no_library(tmp_path):
+    place = place_for(tmp_path, "papers")
+    place.folder.rename(tmp_path / ".deleted-papers")
+    assert libraries_of(tmp_path) == []
