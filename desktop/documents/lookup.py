@@ -5,10 +5,11 @@ it is indexed is unpacked anew when its number of pages has changed.
 """
 
 import json
+import os
 import zlib
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from sqlite3 import Connection
 
@@ -26,9 +27,14 @@ ROWS_LOOKED_AT = 50_000
 CACHE_BYTES = 512 << 20
 _DOCUMENTS = """
 SELECT d.id, f.name, min(f.path), d.front_size, d.whole_size, d.years,
-       (SELECT count(*) FROM pages p WHERE p.document = d.id), d.page_count, d.text_pages
+       (SELECT count(*) FROM pages p WHERE p.document = d.id), d.page_count, d.text_pages,
+       count(*)
 FROM documents d JOIN files f ON f.sha256 = d.sha256
 WHERE d.text_pages > 0 GROUP BY d.id ORDER BY d.id
+"""
+_COPIES = """
+SELECT f.name, f.path FROM files f JOIN documents d ON d.sha256 = f.sha256
+WHERE d.id = ? ORDER BY f.path
 """
 
 
@@ -36,7 +42,8 @@ WHERE d.text_pages > 0 GROUP BY d.id ORDER BY d.id
 class Searchable:
     """A document with at least one page of text. pages: stored, of page_count if that is known.
 
-    text_pages: those with text; years: how often its text holds each year, as JSON.
+    text_pages: those with text; years: how often its text holds each year, as JSON. files: that
+    hold it; it goes by the first that is still there.
     """
 
     id: int
@@ -48,6 +55,7 @@ class Searchable:
     pages: int
     page_count: int | None
     text_pages: int
+    files: int
 
     @cached_property
     def name_words(self) -> dict[str, int]:
@@ -95,7 +103,7 @@ class PostingsCache:
             state = (base, version, base.total_changes)
             if self._listed is None or self._listed[0] != state:
                 rows = base.execute(_DOCUMENTS).fetchall()
-                listed = [Searchable(*row) for row in rows]
+                listed = [_by_a_file_that_is_there(base, Searchable(*row)) for row in rows]
                 try:
                     for each in listed:
                         _ = each.text_years
@@ -207,6 +215,19 @@ class LibraryDocuments:
     def _held(self, word: str) -> int:
         row = self._base.execute("SELECT doc FROM held WHERE term = ?", (stem(word),)).fetchone()
         return row[0] if row else 0
+
+
+def _by_a_file_that_is_there(base: Connection, document: Searchable) -> Searchable:
+    """A document of several files under the first that exists: one may have been renamed.
+
+    The files of most documents are never looked at: there may be thousands, on a slow drive.
+    """
+    if document.files == 1:
+        return document
+    for name, path in base.execute(_COPIES, (document.id,)):
+        if os.path.exists(path):  # noqa: PTH110 - bytes, as the library keeps them
+            return replace(document, name=name, path=path)
+    return document
 
 
 def _profile(document: Searchable, front: dict[str, int], whole: dict[str, int]) -> Profile:

@@ -160,7 +160,7 @@ def _under(store: LibraryDocuments, pinned: FileName) -> Searchable:
 def _pinned(store: LibraryDocuments, file: str) -> FileName:
     """The one document that `file` names: its whole name first, a part of it, a part of a path.
 
-    Copies of one document are one, under whichever of their names fits.
+    Copies of one document are one, under whichever of their names fits: its usual one, if it does.
     """
     wanted, names = file.casefold(), store.file_names()
     tests = (
@@ -170,13 +170,16 @@ def _pinned(store: LibraryDocuments, file: str) -> FileName:
         lambda one: wanted in shown_path(one.path).casefold(),
     )
     for fits in tests:
-        found = [one for one in names if fits(one)]
-        if len({one.place for one in found}) == 1:
-            return found[0]
+        found: dict[int, FileName] = {}
+        for one in filter(fits, names):
+            if one.place not in found or one.path == store.all[one.place].path:
+                found[one.place] = one
+        if len(found) == 1:
+            return next(iter(found.values()))
         if found:
             raise UserError(
-                f'"{file}" names {len({one.place for one in found})} documents.',
-                _listed([shown_path(one.path) for one in found]),
+                f'"{file}" names {len(found)} documents.',
+                _listed([shown_path(one.path) for one in found.values()]),
                 "Name one of them, with its folder if need be.",
             )
     names = [document.name for document in store.all]

@@ -28,8 +28,11 @@ def placed_page(number: int, text: str) -> Page:
 
 
 def add(library: Library, name: str, texts: Sequence[str], *, batch: int = 100) -> int:
-    """A whole document with these page texts; its row. The same texts are the same content."""
-    file = FoundFile(f"/papers/{name}".encode(), len(texts), 1)
+    """A whole document with these page texts; its row. The same texts are the same content.
+
+    name: of a file in /papers, or its whole path.
+    """
+    file = FoundFile(bytes(Path("/papers", name)), len(texts), 1)
     additions, sha256 = Additions(library), hashlib.sha256("\f".join(texts).encode()).hexdigest()
     additions.register([file])
     if additions.has_content(sha256):
@@ -42,7 +45,7 @@ def add(library: Library, name: str, texts: Sequence[str], *, batch: int = 100) 
                 pages.store(len(texts))
         pages.finish(Ending("text", "All pages have text.", len(texts)))
     return library.connection.execute(
-        "SELECT d.id FROM documents d JOIN files f USING (sha256) WHERE f.name = ?", (name,)
+        "SELECT d.id FROM documents d JOIN files f USING (sha256) WHERE f.path = ?", (file.key,)
     ).fetchone()[0]
 
 

@@ -103,6 +103,39 @@ def test_a_pin_that_fits_several_or_none_is_said(folder):
         assert "ACME_2017.pdf, ACME_2018.pdf, owl.pdf" in caught.value.detail
 
 
+def test_a_document_goes_by_a_file_that_is_still_there(tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("a paper.pdf", "b.pdf", "z paper.pdf")]
+    folder = stored.library(tmp_path / "library", owl=FILES["owl"])
+    with Library(folder, may_write=True) as library:
+        for path in paths:
+            stored.add(library, str(path), ["A zebra.\n"])
+        assert ask(library, "zebra").searched[0] == "a paper.pdf"  # none is there
+        paths[2].touch()
+        assert ask(library, "zebra").passages[0].path == str(paths[2])
+        assert ask(library, "zebra", file="paper").passages[0].file == "z paper.pdf"
+        assert ask(library, "zebra", file="b.pdf").passages[0].file == "b.pdf"
+        names = LibraryDocuments(library, PostingsCache()).file_names()
+        assert {one.name for one in names} == {"owl.pdf", *(path.name for path in paths)}
+        looked_at = []
+        monkeypatch.setattr(lookup.os.path, "exists", looked_at.append)
+        cache = PostingsCache()
+        for _ in range(3):
+            ask(library, "owl", cache=cache)
+        assert looked_at == [str(path).encode() for path in paths]  # once, and no lone file
+
+
+def test_a_pin_that_fits_copies_counts_documents_and_lists_as_many(folder):
+    with Library(folder, may_write=True) as library:
+        for number in range(12):
+            for copy in ("a", "b"):
+                stored.add(library, f"paper {number} {copy}.txt", [f"Zebra {number}.\n"])
+        with pytest.raises(UserError) as caught:
+            ask(library, "zebra", file="paper ")
+    assert caught.value.title == '"paper " names 12 documents.'
+    assert caught.value.detail.count("/papers/paper") == 10
+    assert caught.value.detail.endswith(" and 2 more.")
+
+
 def test_codes_and_words_without_spaces_are_found_by_their_letters(tmp_path):
     folder = stored.library(
         tmp_path / "library",
