@@ -13,6 +13,7 @@ from converters.errors import UserError
 from desktop.commands.consent_question import say_aside
 from desktop.commands.context import Context, Output
 from desktop.commands.meaning import MeaningWish, Slot, opened_slot, say_how, words_alone
+from desktop.documents.counted import counted
 from desktop.documents.database import LibraryDamaged
 from desktop.documents.embedder import Embedder
 from desktop.documents.library import Library, with_library
@@ -48,10 +49,9 @@ class Search:
 def answer_one(context: Context, place: Place, question: Question, search: Search) -> Output:
     """The passages for one question."""
     (answer,) = _answers(context, place, [question], search)
-    said = _searched(answer)
     if context.as_json:
-        context.say(said)
-    return Output([_value(passage) for passage in answer.passages], _text(answer, said))
+        context.say(_searched(answer))
+    return Output([_value(passage) for passage in answer.passages], _text(answer))
 
 
 def answer_all(
@@ -59,8 +59,10 @@ def answer_all(
 ) -> Output:
     """A list of such lists, in the order of the questions."""
     answers = _answers(context, place, questions, search)
-    texts = [f"{one.q}\n{_text(answer, _searched(answer))}"
-             for one, answer in zip(questions, answers, strict=True)]  # fmt: skip
+    if context.as_json:
+        for number, answer in enumerate(answers, 1):
+            context.say(f"{number}. {_searched(answer)}")
+    texts = [f"{one.q}\n{_text(answer)}" for one, answer in zip(questions, answers, strict=True)]
     value = [[_value(passage) for passage in answer.passages] for answer in answers]
     return Output(value, "\n\n".join(texts))
 
@@ -185,20 +187,32 @@ def _value(passage: Passage) -> dict[str, Any]:
 
 
 def _searched(answer: Answer) -> str:
-    names = answer.searched[:_SHOWN_NAMES]
-    more = len(answer.searched) - len(names)
-    said = f"Searched in: {', '.join(names) or 'no document'}" + (f" and {more} more" * bool(more))
-    if answer.considered > len(answer.searched) and names:
-        said += f" (the {len(answer.searched)} of {answer.considered:,} documents that fit best)"
+    """Where was looked; and that nothing was found, and why, where that is so."""
+    parts = [f"Searched in{_where(answer)}."]
     if answer.pages_indexed < answer.pages:
-        said += f". {answer.pages_indexed:,} of {answer.pages:,} pages indexed so far"
-    return said + "."
-
-
-def _text(answer: Answer, said: str) -> str:
+        parts.append(f"{answer.pages_indexed:,} of {counted(answer.pages, 'page')} indexed so far.")
+    if answer.unread:
+        is_are = "is" if answer.unread == 1 else "are"
+        parts.append(f"{counted(answer.unread, 'file')} {is_are} not read yet.")
     if not answer.passages:
-        return f"{said}\nNothing was found."
-    return "\n\n".join([said, *map(_passage_text, answer.passages)])
+        parts.append(f"Nothing was found. {answer.nothing}")
+    return " ".join(parts)
+
+
+def _where(answer: Answer) -> str:
+    count, considered = len(answer.searched), answer.considered
+    if answer.looked_through and considered > 1:
+        return f" all {considered:,} documents with text"
+    names = answer.searched[:_SHOWN_NAMES]
+    more = count - len(names)
+    said = f": {', '.join(names) or 'no document'}" + (f" and {more} more" * bool(more))
+    if considered > count and names:
+        said += f" (the {count} of {considered:,} documents that fit best)"
+    return said
+
+
+def _text(answer: Answer) -> str:
+    return "\n\n".join([_searched(answer), *map(_passage_text, answer.passages)])
 
 
 def _passage_text(passage: Passage) -> str:

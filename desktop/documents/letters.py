@@ -24,6 +24,12 @@ def odd_words(text: str) -> list[str]:
     return [*_RUN.findall(text), *codes]
 
 
+def is_too_short(word: str) -> bool:
+    """Whether a word of a script without spaces can be missed: it stands inside of longer runs."""
+    runs = _RUN.findall(word)
+    return bool(runs) and max(map(len, runs)) < LETTERS
+
+
 def letter_query(question: str) -> str:
     """An FTS5 query over `odd_words`, "" if the question has none of three letters."""
     wanted: dict[str, None] = {}

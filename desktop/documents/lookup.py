@@ -175,15 +175,18 @@ class LibraryDocuments:
         """One document, prepared for ranking."""
         return self._cache.get(self._library, self.all[document])
 
-    def by_letters(self, question: str, limit: int) -> list[tuple[int, int]]:
+    def by_letters(
+        self, question: str, limit: int, only: int | None = None
+    ) -> list[tuple[int, int]]:
         """(page number, document row) of the pages that hold the question's codes, or its words in
-        a script without spaces; best first."""
+        a script without spaces; best first. only: of this document row."""
         wanted = letter_query(question)
         if not wanted:
             return []
         return self._base.execute(
             "SELECT p.number, p.document FROM letters JOIN pages p ON p.id = letters.rowid "
-            "WHERE letters MATCH ? ORDER BY bm25(letters) LIMIT ?", (wanted, limit),
+            "WHERE letters MATCH ? AND (? IS NULL OR p.document = ?) "
+            "ORDER BY bm25(letters) LIMIT ?", (wanted, only, only, limit),
         ).fetchall()
 
     def _by_words(self, query: Query, limit: int) -> list[int]:

@@ -12,10 +12,11 @@ from converters.documents.rectangles import Rectangle, placed_rectangles
 from converters.errors import UserError
 from desktop.documents.chunker import chunk_spans, join_lines
 from desktop.documents.file_names import shown_path
-from desktop.documents.letters import odd_words
+from desktop.documents.letters import LETTERS, is_too_short, odd_words
 from desktop.documents.library import Library, PageGone
 from desktop.documents.lookup import FileName, LibraryDocuments, PostingsCache, Searchable
 from desktop.documents.packs import Pack
+from desktop.documents.query import Query
 from desktop.documents.search import Hit, Ranked, rank_collection, rank_document
 from desktop.documents.table_text import best_rows, is_of_rows, own_text
 from desktop.documents.why import By, Why
@@ -50,6 +51,8 @@ class Answer:
     pages_indexed of pages: less while documents are being read. Of `meaning.ask_with_meaning`
     words_alone says why meaning was not looked at, not_kept why its new vectors are not stored.
     considered: documents that were weighed; those of them that fit best were looked into.
+    nothing: why, where nothing was found. looked_through: then all of them were, to no avail; and
+    unread files may hold it.
     """
 
     passages: tuple[Passage, ...]
@@ -59,6 +62,9 @@ class Answer:
     words_alone: str = ""
     not_kept: str = ""
     considered: int = 0
+    nothing: str = ""
+    looked_through: bool = False
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,7 @@ class Looked:
     ranked: Ranked
     documents: tuple[Searchable, ...]
     store: LibraryDocuments
+    is_pinned: bool = False
 
 
 def ask(
@@ -91,7 +98,7 @@ def look(
         return Looked(rank_collection(question, store, packs), tuple(store.all), store)
     pinned = _pinned(store, file)
     ranked = rank_document(question, store.postings(pinned.place), packs)
-    return Looked(ranked, (_under(store, pinned),), store)
+    return Looked(ranked, (_under(store, pinned),), store, is_pinned=True)
 
 
 def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> Answer:
@@ -105,12 +112,31 @@ def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> A
             passages.append(_passage(library, documents[hit.document], hit, terms))
     if not passages:
         passages = _by_letters(library, looked, question, k)
+    # A hit whose page is gone is no sign that its words are nowhere.
+    is_absent = not passages and not found.hits
     return Answer(
         tuple(passages), tuple(documents[at].name for at in found.searched),
         sum(document.pages for document in everything),
         sum(max(document.pages, document.page_count or 0) for document in everything),
         considered=len(documents),
+        nothing="" if passages else _why_nothing(asked.query, len(documents), is_absent),
+        looked_through=is_absent,
+        unread=library.counts().waiting if is_absent and not looked.is_pinned else 0,
     )  # fmt: skip
+
+
+def _why_nothing(query: Query, documents: int, is_absent: bool) -> str:
+    if not documents:
+        return "The library holds no document with text."
+    if not is_absent:
+        return "The library changed meanwhile; search again."
+    if not query.telling:
+        return "The question holds no word to look for."
+    looked_for = dict.fromkeys(query.telling)
+    if any(map(is_too_short, looked_for)):
+        return f"Fewer than {LETTERS} characters of a script without spaces are not looked for."
+    where = "it" if documents == 1 else "them"
+    return f"No word of the question is in {where}: {_listed(list(looked_for))}"
 
 
 @dataclass(frozen=True)
@@ -238,7 +264,8 @@ def _by_letters(library: Library, looked: Looked, question: str, k: int) -> list
     inside = {document.id: document for document in looked.documents}
     wanted = [word.casefold() for word in odd_words(question)]
     found: list[Passage] = []
-    for place, (number, document) in enumerate(looked.store.by_letters(question, 20 * k)):
+    only = looked.documents[0].id if looked.is_pinned else None
+    for place, (number, document) in enumerate(looked.store.by_letters(question, 20 * k, only)):
         if document in inside and len(found) < k:
             page = library.page(document, number)
             span = _best_span(page.text, wanted)

@@ -79,14 +79,27 @@ def test_search_tells_passages_and_where_it_looked(call, papers):
     assert pinned.stdout.startswith("Searched in: owl.pdf.\n\nowl.pdf, page 2")
     nothing = call("library", "search", "zebra")
     assert nothing.exit_code == 0
-    assert "Nothing was found." in nothing.output
+    assert nothing.stdout == (
+        "Searched in all 2 documents with text. Nothing was found. "
+        "No word of the question is in them: zebra.\n"
+    )
+    silent = call("library", "search", "zebra", "--file", "owl", "--json")
+    assert silent.stderr.endswith(
+        "Searched in: owl.pdf. Nothing was found. No word of the question is in it: zebra.\n"
+    )
 
 
 def test_many_questions_give_a_list_of_lists(call, papers, tmp_path):
     call("library", "add", str(papers))
     batch = tmp_path / "questions.jsonl"
     batch.write_text('{"q": "net sales"}\n{"q": "mice", "file": "owl.pdf"}\n{"q": "zebra"}\n')
-    answers = json.loads(call("library", "search", "--batch", str(batch), "--json").stdout)
+    asked = call("library", "search", "--batch", str(batch), "--json")
+    assert asked.stderr.splitlines()[-3:] == [
+        "1. Searched in: acme.txt, owl.pdf.", "2. Searched in: owl.pdf.",
+        "3. Searched in all 2 documents with text. Nothing was found. "
+        "No word of the question is in them: zebra.",
+    ]  # fmt: skip
+    answers = json.loads(asked.stdout)
     assert [[hit["file"] for hit in answer[:1]] for answer in answers] == [
         ["acme.txt"], ["owl.pdf"], []
     ]

@@ -148,7 +148,36 @@ def test_codes_and_words_without_spaces_are_found_by_their_letters(tmp_path):
         answer = ask(library, "什么是机器学习")
         assert [(passage.file, passage.page) for passage in answer.passages] == [("chinese.pdf", 1)]
         assert answer.passages[0].why == "letters of the question"
-        assert ask(library, "量子").passages == ()
+        nothing = ask(library, "量子")
+        assert nothing.passages == ()
+        assert nothing.nothing.startswith("Fewer than 3 characters of a script without spaces")
+
+
+def test_a_code_is_found_in_the_pinned_document_however_many_others_hold_it(tmp_path):
+    others = {f"a{n}": [f"XK47B-2219 {n}\n"] for n in range(25)}
+    folder = stored.library(tmp_path / "library", **others, manual=["long " * 300 + "XK47B-2219/A"])
+    with Library(folder) as library:
+        assert ask(library, "K47B-22", k=1, file="manual").passages[0].file == "manual.pdf"
+
+
+def test_why_nothing_was_found_is_said(folder, tmp_path):
+    with Library(folder, may_write=True) as library:
+        answer = ask(library, "Where are the zebra's quaggas?")
+        assert (answer.looked_through, answer.considered, answer.unread) == (True, 3, 0)
+        assert answer.nothing == "No word of the question is in them: zebra, quaggas."
+        assert ask(library, "zebra", file="owl").nothing == "No word of the question is in it: zebra."
+        assert ask(library, "would they").nothing == (
+            "No word of the question is in them: would, they."
+        )
+        assert ask(library, "?!").nothing == "The question holds no word to look for."
+        found = ask(library, "owl")
+        assert (found.looked_through, found.nothing) == (False, "")
+        Additions(library).register([FoundFile(b"/papers/later.pdf", 1, 1)])
+        assert ask(library, "zebra").unread == 1
+        assert ask(library, "zebra", file="owl").unread == 0
+    with Library(tmp_path, may_write=True) as empty:
+        answer = ask(empty, "owl")
+        assert answer.nothing == "The library holds no document with text."
 
 
 def test_text_that_a_reader_does_not_see_is_marked(tmp_path):
