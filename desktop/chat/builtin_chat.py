@@ -31,7 +31,7 @@ class BuiltinChat:
         self._options = {**model.card.parameters, **(options or {})}
         # A template may tell the day: one for the whole talk keeps the prompts' beginnings equal.
         self._now = datetime.now()
-        self.child = EngineChild(model.gguf, n_ctx=window, threads=threads)
+        self.child = EngineChild(model.gguf, n_ctx=window, threads=threads, revives=True)
 
     def close(self) -> None:
         """End the child, whatever it does."""

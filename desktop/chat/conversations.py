@@ -172,7 +172,7 @@ class Conversations:
 
     def ask(
         self, conversation: int, text: str, parent: int | None, *, sent: str | None = None,
-        passages: Sequence[Passage] = (),
+        passages: Sequence[Passage] = (), unsent: Sequence[Passage] = (),
     ) -> Turn:  # fmt: skip
         """Append a question behind the answer `parent`, None for the first one; it is shown.
 
@@ -184,7 +184,7 @@ class Conversations:
         with in_words(self.path), transaction(self.connection):
             made = self._insert(
                 here.id, parent, "user", text, text if sent is None else storable(sent),
-                passage_json.to_json(passages), is_final=True,
+                passage_json.to_json(passages), is_final=True, unsent=passage_json.to_json(unsent),
             )  # fmt: skip
             if not here.title:
                 self.connection.execute(
@@ -259,11 +259,13 @@ class Conversations:
     def _insert(
         self, conversation: int, parent: int | None, role: str, text: str, sent: str,
         passages: str, *, is_final: bool, reason: str = "", request: str = "[]",
+        unsent: str = "[]",
     ) -> int:  # fmt: skip
         made = self.connection.execute(
             "INSERT INTO turns (conversation, parent, role, text, sent, passages, is_final, "
-            "reason, request, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (conversation, parent, role, text, sent, passages, is_final, reason, request, _now()),
+            "reason, request, created, unsent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (conversation, parent, role, text, sent, passages, is_final, reason, request, _now(),
+             unsent),
         ).lastrowid
         self.connection.execute(
             "UPDATE conversations SET last_turn = ? WHERE id = ?", (made, conversation)

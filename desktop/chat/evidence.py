@@ -19,6 +19,8 @@ MATCHED_SHARE = 0.6
 LEAST_WORDS = 3
 """Telling words without which a sentence is matched with nothing."""
 _SENTENCE = re.compile(r"[^\n]+?(?:[.!?](?=\s)|。|(?=\n)|\Z)")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _LONGEST_QUOTE = 300
 _PIECE = re.compile(r"\S(?:.{0,198}\S)?(?=\s|\Z)", re.DOTALL)
 
@@ -79,20 +81,30 @@ def matched(text: str, passages: Sequence[Passage]) -> list[Citation]:
         if len(words) < LEAST_WORDS or not stems:
             continue
         share, at = max((len(words & held) / len(words), -i) for i, (_, held) in enumerate(stems))
-        passage, held = stems[-at]
-        # A number that the passage does not have speaks against it, whatever the words say.
-        has_numbers = all(word in held for word in words if word.isdigit())
-        if share >= MATCHED_SHARE and has_numbers and passage.n not in found:
-            made = _citation(passage, sentence, "matched", start, end)
+        passage = stems[-at][0]
+        if share < MATCHED_SHARE or passage.n in found:
+            continue
+        made = _citation(passage, sentence, "matched", start, end)
+        # A number that is not there speaks against it, whatever the words say: an amount has to
+        # stand in the quote; a year may stand above it, at the head of a table.
+        numbers = _numbers(sentence)
+        if numbers <= _numbers(passage.text) and _amounts(numbers) <= _numbers(made.quote):
             found[passage.n] = made.model_copy(update={"share": round(share, 2)})
     return list(found.values())
 
 
 def quoted(statement: str, passage: str) -> tuple[int, int]:
-    """The piece of the passage that shares most with a statement; all of it if none shares."""
-    words = set(_telling(statement))
+    """The piece of the passage that shares most with a statement; all of it if none shares.
+
+    Of pieces with as many of its amounts: those tell more than words do.
+    """
+    words, amounts = set(_telling(statement)), _amounts(_numbers(statement))
     pieces = list(_pieces(passage))
-    scores = [len(words & set(_telling(passage[start:end]))) for start, end in pieces]
+    scores = [
+        len(words & set(_telling(passage[start:end])))
+        + len(words) * len(amounts & _numbers(passage[start:end]))
+        for start, end in pieces
+    ]
     best = max(scores, default=0)
     return pieces[scores.index(best)] if best else (0, len(passage))
 
@@ -143,6 +155,15 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
             yield start, end
         else:
             yield from (found.span() for found in _PIECE.finditer(text, start, end))
+
+
+def _numbers(text: str) -> set[str]:
+    """Whole numbers as they are read, 2.3 and 1,350 each one; 1350 without its commas."""
+    return {found.replace(",", "") for found in _NUMBER.findall(text)}
+
+
+def _amounts(numbers: set[str]) -> set[str]:
+    return {number for number in numbers if not _YEAR.fullmatch(number)}
 
 
 def _telling(text: str) -> list[str]:

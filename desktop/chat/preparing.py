@@ -4,7 +4,7 @@ Earlier turns go in byte for byte as they were sent before; a question carries t
 turn before it carries. Knows a counter, no server and no store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from desktop.chat.budget import Budget, Plan, Sizes, counted, plan
@@ -71,25 +71,66 @@ class Preparer:
         found: passages, best first; None where no library is asked. slack: tokens to leave free.
         Raises TooLong.
         """
-        kept = list(pairs(branch))
+        kept, start = list(pairs(branch)), _first_kept(branch)
+        return await self._fitting(
+            lambda spared: self._planned(kept, start, question, found, spared), slack
+        )
+
+    async def prepare_again(
+        self, branch: tuple[Turn, ...], asked: Turn, slack: int = 0
+    ) -> Prepared:
+        """The prompt of a question that was sent before: its text with its passages as they were.
+
+        Only earlier turns can be left out. Raises TooLong.
+        """
+        kept, start = list(pairs(branch)), _first_kept(branch)
+        return await self._fitting(
+            lambda spared: self._planned_again(kept, start, asked, spared), slack
+        )
+
+    # -- private -----------------------------------------------------------------------------
+
+    async def _fitting(
+        self, planned: Callable[[int], Awaitable[Prepared]], slack: int
+    ) -> Prepared:
         await self._measure_frame()
         while True:
-            made = await self._planned(kept, _first_kept(branch), question, found, slack)
+            made = await planned(slack)
             limit = made.budget.window - made.budget.answer_room
             if made.predicted <= limit:
                 return made
             # The whole may have more tokens than its parts: leave out more, until plan refuses.
             slack += made.predicted - limit + _SPARE
 
-    # -- private -----------------------------------------------------------------------------
+    async def _planned_again(
+        self, kept: list[tuple[Turn, Turn]], start: int, asked: Turn, slack: int
+    ) -> Prepared:
+        history = await self._history(kept, start)
+        texts = [asked.sent]
+        texts += [block(asked.passages, self._control_texts)] if asked.passages else []
+        whole, *found = await self._counter.texts(texts)
+        sizes = Sizes(self._system_size + slack, history, whole)
+        made = plan(self._conversation.window, sizes, start, is_exact=self._counter.is_exact)
+        passages = min(whole, sum(found))
+        made = replace(made, budget=replace(
+            made.budget, question=whole - passages, passages=passages,
+            passages_left_out=len(asked.unsent),
+        ))  # fmt: skip
+        return await self._prepared(
+            kept, history, start, made, asked.sent, asked.passages, asked.unsent
+        )
+
+    async def _history(self, kept: Sequence[tuple[Turn, Turn]], start: int) -> list[int]:
+        """Tokens of each earlier pair; what was left out stays out and is not counted again,
+        however long the talk has been."""
+        sizes = await self._counter.texts([one.sent + two.sent for one, two in kept[start:]])
+        return [0] * start + [size + self._pair_frame for size in sizes]
 
     async def _planned(
         self, kept: list[tuple[Turn, Turn]], start: int, question: str,
         found: Sequence[Passage] | None, slack: int,
     ) -> Prepared:  # fmt: skip
-        # What was left out stays out and is not counted again, however long the talk has been.
-        sizes = await self._counter.texts([one.sent + two.sent for one, two in kept[start:]])
-        history = [0] * start + [size + self._pair_frame for size in sizes]
+        history = await self._history(kept, start)
         first, own = start, harmless(question, self._control_texts).text
         while True:
             here = [*self._conversation.passages, *_carried(kept[first:])]
@@ -102,16 +143,24 @@ class Preparer:
             first = made.first_pair  # passages of turns that are now left out are new again
         chosen = [new[at] for at in made.passages]
         sent = self._question(own, chosen, again, found is not None)
+        unsent = [one for one in new if one not in chosen]
+        return await self._prepared(kept, history, start, made, sent, chosen, unsent)
+
+    async def _prepared(
+        self, kept: Sequence[tuple[Turn, Turn]], history: Sequence[int], start: int, made: Plan,
+        sent: str, new: Sequence[Passage], unsent: Sequence[Passage],
+    ) -> Prepared:  # fmt: skip
+        here = [*self._conversation.passages, *_carried(kept[made.first_pair :])]
         turns = [turn for pair in kept[made.first_pair :] for turn in pair]
         messages = [*self._system(), *map(_message, turns), {"role": "user", "content": sent}]
         predicted = await self._counter.prompt(messages)
         shared = self._shared(kept, history, start if made.first_pair == start else None)
         return Prepared(
             messages=tuple(messages), request=tuple(turn.id for turn in turns), sent=sent,
-            new=tuple(chosen), passages=_unique([*here, *chosen]),
+            new=tuple(new), passages=_unique([*here, *new]),
             budget=counted(made.budget, predicted, self._document_size), predicted=predicted,
             left_out=_names(kept[: made.first_pair]), shared_tokens=shared,
-            unsent=tuple(one for one in new if one not in chosen),
+            unsent=tuple(unsent),
         )  # fmt: skip
 
     def _shared(

@@ -56,5 +56,6 @@ CREATE TRIGGER turns_rewritten AFTER UPDATE OF text ON turns BEGIN
   INSERT INTO words (rowid, text) VALUES (new.id, new.text);
 END;
 """
+_UNSENT = "ALTER TABLE turns ADD COLUMN unsent TEXT NOT NULL DEFAULT '[]';"
 # Version n is made by the first n scripts; a released script never changes.
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _UNSENT)

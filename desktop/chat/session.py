@@ -149,7 +149,7 @@ class ChatSession:
 
     async def _answer_again(self, asked: Turn) -> AsyncGenerator[News]:
         branch = self._chats.branch_to(asked.parent) if asked.parent is not None else ()
-        prepared = await self._prepared_as_sent(asked, branch)
+        prepared = await self._preparer.prepare_again(branch, asked)
         yield self._planned(asked, prepared)
         async with (
             self._streamed(prepared) as streaming,
@@ -160,8 +160,9 @@ class ChatSession:
 
     def _keep_question(self, text: str, parent: int | None, prepared: Prepared) -> Turn:
         return self._chats.ask(
-            self._here.id, text, parent, sent=prepared.sent, passages=prepared.new
-        )
+            self._here.id, text, parent, sent=prepared.sent, passages=prepared.new,
+            unsent=prepared.unsent,
+        )  # fmt: skip
 
     @asynccontextmanager
     async def _streamed(self, prepared: Prepared) -> AsyncIterator[Streaming]:
@@ -180,14 +181,6 @@ class ChatSession:
         finally:
             self._streaming = None
             await streaming.close()
-
-    async def _prepared_as_sent(
-        self, asked: Turn, branch: tuple[Turn, ...], slack: int = 0
-    ) -> Prepared:
-        """The prompt of a question that is kept already, with the text as it was sent."""
-        made = await self._preparer.prepare(branch, asked.sent, None, slack)
-        passages = {one.n: one for one in (*made.passages, *asked.passages)}
-        return Prepared(**{**vars(made), "passages": tuple(passages.values())})
 
     async def _short_answer(self, messages: Sequence[Message], max_tokens: int) -> str:
         """The text of a short answer that is not shown."""
@@ -320,7 +313,7 @@ class ChatSession:
         self._counter.learn(prepared.messages, excess.prompt_tokens)
         over = excess.prompt_tokens - (excess.window or self._engine.window)
         slack = max(over, 0) + prepared.budget.history // 2 + 1
-        made = await self._prepared_as_sent(asked, branch, slack + prepared.budget.free)
+        made = await self._preparer.prepare_again(branch, asked, slack + prepared.budget.free)
         return made if len(made.request) < len(prepared.request) else None
 
 

@@ -12,7 +12,7 @@ Role = Literal["user", "assistant"]
 CONVERSATION = "id, title, model, window, system, library, file, passages, created, last_turn"
 TURN = (
     "id, conversation, parent, role, text, sent, passages, is_final, reason, request, "
-    "prompt_tokens, answer_tokens, checked, created"
+    "prompt_tokens, answer_tokens, checked, created, unsent"
 )
 
 
@@ -40,9 +40,10 @@ class Conversation:
 class Turn:
     """A question or an answer. sent: the text as it stood, and stands, in every prompt.
 
-    passages: new ones that `sent` contains. is_final: a question, or an answer that ended by
-    itself. reason: why an answer is not final. request: ids of the turns that were sent for an
-    answer, in order. checked: the citations of an answer, as JSON.
+    passages: new ones that `sent` contains; unsent: those that were found and had no room.
+    is_final: a question, or an answer that ended by itself; reason: why an answer is not final.
+    request: ids of the turns that were sent for an answer, in order. checked: the citations of an
+    answer, as JSON.
     """
 
     id: int
@@ -59,6 +60,7 @@ class Turn:
     answer_tokens: int
     checked: str
     created: str
+    unsent: tuple[Passage, ...] = ()
 
 
 def conversation_of(row: tuple[Any, ...]) -> Conversation:
@@ -72,6 +74,7 @@ def turn_of(row: tuple[Any, ...]) -> Turn:
     """The turn of a row of TURN."""
     values = dict(zip(TURN.split(", "), row, strict=True))
     values["passages"] = passages.from_json(values["passages"])
+    values["unsent"] = passages.from_json(values["unsent"])
     values["request"] = tuple(json.loads(values["request"]))
     values["is_final"] = bool(values["is_final"])
     return Turn(**values)

@@ -43,10 +43,11 @@ def as_jsonl(conversations: Conversations, conversation: int) -> Iterator[str]:
 def as_markdown(conversations: Conversations, conversation: int) -> str:
     """The branch that is shown, with the sources of each answer; partial answers say so."""
     here = conversations.get(conversation)
-    parts = [f"# {here.title or 'Conversation'}", f"{here.model}, {here.created[:16]} UTC"]
+    title = _plain(" ".join(here.title.split())) or "Conversation"
+    parts = [f"# {title}", f"{here.model}, {here.created[:16]} UTC"]
     for turn in conversations.branch(conversation):
         who = "You" if turn.role == "user" else here.model
-        mark = "" if turn.is_final else f" (incomplete: {turn.reason})"
+        mark = "" if turn.is_final else f" (incomplete: {turn.reason.rstrip('.')})"
         parts += [f"## {who}{mark}", _closed(_plain(turn.text))]
         if cited := json.loads(turn.checked).get("citations", ()) if turn.checked else ():
             parts.append("\n".join(map(_source, cited)))

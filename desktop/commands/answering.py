@@ -13,9 +13,11 @@ from converters.errors import UserError
 from desktop.chat.evidence import Citation
 from desktop.chat.news import Ended, News, Piece, Planned, Searched
 from desktop.chat.passages import Passage
+from desktop.chat.session import NO_ROOM, STOPPED
 from desktop.core.terminal_text import harmless_text
 
 _QUOTED = 200
+_STOP_REASONS = {NO_ROOM: "length", STOPPED: "stopped"}
 _NAMED = 5
 
 
@@ -141,6 +143,8 @@ def answer_value(told: Told) -> dict[str, Any]:
         },
         "supported": bool(checked.citations), "found": ended.found,
         "complete": ended.answer.is_final, "reason": ended.answer.reason,
+        "stop_reason": _STOP_REASONS.get(ended.answer.reason, "stop"),
+        "prompt_tokens": ended.answer.prompt_tokens, "answer_tokens": ended.answer.answer_tokens,
     }  # fmt: skip
 
 
@@ -232,7 +236,7 @@ def _window(planned: Planned, ended: Ended) -> list[str]:
     if planned.shared_tokens:
         lines.append(f"The first {planned.shared_tokens:,} tokens are those of the prompt before.")
     if not ended.answer.is_final:
-        lines.append(f"The answer is incomplete: {ended.answer.reason}.")
+        lines.append(f"The answer is incomplete: {ended.answer.reason.rstrip('.')}.")
     return lines + ([ended.warning] if ended.warning else [])
 
 

@@ -2,6 +2,8 @@
 
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,10 +47,19 @@ async def ask(
     if not question.strip():
         raise UserError("The question is empty.", "", 'Write it as in: tunedesk ask "What ...?"')
     source = source_of(context, library, file, packs, k)
-    screen, waiting = Screen(is_quiet=context.as_json), Waiting()
     wish = TalkWish(window, think, is_steady=True)
+    return await ask_once(context, question, model, source, wish, allow_host or ())
+
+
+async def ask_once(
+    context: Context, question: str, model: str, source: Source | None, wish: TalkWish,
+    allow_host: Sequence[str] = (),
+) -> Output:  # fmt: skip
+    """One question of which nothing is kept. source: the documents, None for none."""
+    screen, waiting, start = Screen(is_quiet=context.as_json), Waiting(), time.monotonic()
     async with opened_talker(context, model, wish, waiting) as talker:
-        require_allowed(context, model, talker.destinations, allow_host or ())
+        if source is not None:
+            require_allowed(context, model, talker.destinations, allow_host)
         # One question leaves no conversation behind; `chat` keeps one.
         with (
             tempfile.TemporaryDirectory(prefix="tunedesk-ask-") as folder,
@@ -60,12 +71,14 @@ async def ask(
             answered = Told()
             try:
                 with stopping(begun.session.stop, waiting):
-                    await screen.show(begun.session.send(question), answered)
+                    await screen.show(
+                        begun.session.send(question), answered, has_documents=source is not None
+                    )
             except OllamaError as error:
                 if not answered.text:
                     raise
                 return _broken_off(screen, error, answered)
-    return _output(answered, source)
+    return _output(answered, source, time.monotonic() - start)
 
 
 def searched_text(source: Source) -> str:
@@ -83,15 +96,16 @@ def searched_text(source: Source) -> str:
     return f"{said}."
 
 
-def _output(told: Told, source: Source) -> Output:
-    value: dict[str, Any] = answer_value(told)
-    if found := source.last:
+def _output(told: Told, source: Source | None, seconds: float) -> Output:
+    value: dict[str, Any] = answer_value(told) | {"seconds": round(seconds, 3)}
+    if source is not None and (found := source.last):
         value |= {
             "searched": list(found.searched), "pages": found.pages,
             "pages_indexed": found.pages_indexed,
         }
     is_stopped = value["reason"] == STOPPED_BY_PERSON
-    where = "\n".join(part for part in (window_text(told), searched_text(source)) if part)
+    searched = searched_text(source) if source is not None else ""
+    where = "\n".join(part for part in (window_text(told), searched) if part)
     text = "".join(f"\n{part}\n" for part in (sources_text(told), where) if part).rstrip("\n")
     return Output(value, text, STOPPED if is_stopped else DONE)
 

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from converters.errors import UserError
-from desktop.chat.budget import DEFAULT_WINDOW
+from desktop.chat.budget import DEFAULT_WINDOW, TooLong
+from desktop.chat.too_long import excess_of
 from desktop.commands.context import USER_ERROR, Context, Output
 from desktop.commands.talk_options import AllowHost, File, Packs, Think
 from desktop.core.terminal_text import harmless_text
-from desktop.ollama_api.errors import StreamCut
+from desktop.ollama_api.errors import OllamaRefused, StreamCut
 from desktop.serving.choice import choose
 
 INCOMPLETE = " [incomplete]"
@@ -62,6 +63,12 @@ def chat(
                 context, once, model, library, file, window=window or DEFAULT_WINDOW, packs=packs,
                 think=think, allow_host=allow_host,
             )
+        if window or think:
+            from desktop.chat.opening import TalkWish
+            from desktop.commands.ask import ask_once
+
+            wish = TalkWish(window or DEFAULT_WINDOW, think)
+            return ask_once(context, once, model, None, wish)
         return _once(context, model, once)
     from desktop.commands.talking import Wanted, talk
 
@@ -78,6 +85,11 @@ async def _once(context: Context, model: str, once: str) -> Output:
         if not cut.text:
             raise
         return _incomplete(context, cut)
+    except OllamaRefused as error:
+        if excess := excess_of(error):
+            raise TooLong("The message", excess.prompt_tokens, excess.window, excess.window,
+                          "Take a larger window (`--window`), or shorten it.") from error
+        raise
     finally:
         await chosen.serving.close()
     value = {
@@ -110,7 +122,8 @@ def _exported_rows(context: Context, path: Path) -> Output:
         )
     write_new(path, "".join(lines))
     text = (
-        f"{len(lines):,} rows written to {path}. Tune on them, 5 different ones at least, with: "
+        f"{len(lines):,} row{'s' * (len(lines) != 1)} written to {path}. "
+        "Tune on them, 5 different ones at least, with: "
         f"tunedesk tune --model MODEL --data {path} --name NAME"
     )
     return Output({"rows": len(lines), "file": str(path)}, text)

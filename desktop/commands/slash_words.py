@@ -91,7 +91,8 @@ def _rate(here: Here, *, is_good: bool, correction: str = "") -> None:
         raise UserError("There is no answer to rate.", "Nothing was kept.", "Ask first.")
     if is_good and not branch[-1].is_final:
         raise UserError(
-            "Half an answer cannot be a good one.", f"It is incomplete: {branch[-1].reason}.",
+            "Half an answer cannot be a good one.",
+            f"It is incomplete: {branch[-1].reason.rstrip('.')}.",
             "/again asks once more; /correct TEXT keeps what it should have been.",
         )
     rate(here.chats, branch[-1].id, is_good=is_good, correction=correction)

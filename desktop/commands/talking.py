@@ -199,6 +199,10 @@ class _Loop:
             self._answers.append({"question": asked, "answer": told.text, "complete": False})
         except UserError as error:
             self._failed(error)
+            if told.text:
+                self._here.screen.note(
+                    "What came of the answer is kept, marked as incomplete; /again asks once more."
+                )
             broken = {"answer": told.text, "complete": False, **error.as_json()}
             self._answers.append({"question": asked, **broken})
         else:

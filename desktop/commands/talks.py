@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from converters.errors import Stopped
+from desktop.chat.budget import DEFAULT_WINDOW
 from desktop.chat.opening import Talker, TalkWish
 from desktop.chat.sources import Source
 from desktop.commands.consent_question import say_aside
@@ -45,6 +46,12 @@ async def opened_talker(
     try:
         say_aside(chosen.why)
         async with chosen.serving.talker(model, wish) as talker:
+            window = talker.engine.window
+            if window < wish.window != DEFAULT_WINDOW:
+                say_aside(
+                    f"The window is {window:,} tokens, all that {model} has; "
+                    f"{wish.window:,} were asked for."
+                )
             yield talker
     finally:
         await chosen.serving.close()

@@ -5,6 +5,7 @@ answered in order; the `_async` ones let two children work on two cores at once.
 """
 
 import queue
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,7 +56,8 @@ class EngineChild:
 
     model, lora: GGUF files; their headers are validated here before libllama sees them. n_ctx:
     tokens of room. threads: of libllama. vocab_only: no weights, for ids and templates. log: where
-    the child's noise goes, None for nowhere. Raises UserError: damaged file, refused file.
+    the child's noise goes, None for nowhere. revives: a call after the child has died begins a new
+    one, with nothing read yet. Raises UserError: damaged file, refused file.
     """
 
     def __init__(
@@ -68,20 +70,19 @@ class EngineChild:
         vocab_only: bool = False,
         limits: Limits | None = None,
         log: Path | None = None,
+        revives: bool = False,
     ) -> None:
         for path in (model, lora):
             if path is not None:
                 read_header(path)
         self._limits = limits or Limits()
-        self._connection = Connection(model, self._limits.reply_s, log)
-        try:
-            self._ask(
-                "open", _as_is, model=str(model), lora=str(lora) if lora else None,
-                n_ctx=n_ctx, threads=threads, vocab_only=vocab_only,
-            ).result()  # fmt: skip
-        except BaseException:
-            self.close()
-            raise
+        self._model, self._log, self._revives = model, log, revives
+        self._opening = {
+            "model": str(model), "lora": str(lora) if lora else None, "n_ctx": n_ctx,
+            "threads": threads, "vocab_only": vocab_only,
+        }  # fmt: skip
+        self._starting = threading.Lock()
+        self._connection = self._connected()
 
     # -- ids and texts -----------------------------------------------------------------------
 
@@ -171,7 +172,8 @@ class EngineChild:
         returned, with stop_reason "stopped", soon after should_stop() says yes.
         """
         texts: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        pending = self._connection.submit(
+        connection = self._living()
+        pending = connection.submit(
             "answer",
             _answer,
             {"prompt": list(ids), "max_tokens": max_tokens, "stops": list(stops),
@@ -180,9 +182,9 @@ class EngineChild:
         )  # fmt: skip
         pending.future.add_done_callback(lambda _done: texts.put(None))
         try:
-            self._follow(pending, texts, on_text, should_stop)
+            self._follow(connection, pending, texts, on_text, should_stop)
         except BaseException:
-            self._connection.stop(pending)
+            connection.stop(pending)
             raise
         return pending.result()
 
@@ -204,10 +206,29 @@ class EngineChild:
         self.close()
 
     def _ask[T](self, op: str, convert: Callable[[Any], T], **arguments: Any) -> Pending[T]:
-        return self._connection.submit(op, convert, arguments)
+        return self._living().submit(op, convert, arguments)
+
+    def _living(self) -> Connection:
+        """The connection; a new one where the child has died and may be replaced."""
+        with self._starting:
+            if self._revives and self._connection.has_died:
+                self._connection.close()
+                self._connection = self._connected()
+            return self._connection
+
+    def _connected(self) -> Connection:
+        connection = Connection(self._model, self._limits.reply_s, self._log)
+        try:
+            connection.submit("open", _as_is, self._opening).result()
+        except BaseException:
+            connection.close()
+            raise
+        connection.is_open = True
+        return connection
 
     def _follow(
         self,
+        connection: Connection,
         pending: Pending[Answer],
         texts: "queue.SimpleQueue[str | None]",
         on_text: Callable[[str], None],
@@ -216,12 +237,12 @@ class EngineChild:
         is_stopping = False
         while True:
             if not is_stopping and should_stop():
-                self._connection.stop(pending)
+                connection.stop(pending)
                 is_stopping = True
             try:
                 text = texts.get(timeout=_ASK_S)
             except queue.Empty:
-                self._connection.check_silence(pending.op)
+                connection.check_silence(pending.op)
                 continue
             if text is None:
                 return

@@ -68,6 +68,7 @@ class Connection:
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # apart: a reader that waits for a writer is a deadlock
         self._fate: BaseException | None = None
+        self.is_open = False  # the model was opened: what ends the child then is not its file
         started: Future[ChildProcess] = Future()
         self._thread = threading.Thread(
             target=self._serve, args=(log, started), name="engine-replies", daemon=True
@@ -93,6 +94,11 @@ class Connection:
             self._pending[pending.number] = pending
         self._send(pending.number, op, arguments)
         return pending
+
+    @property
+    def has_died(self) -> bool:
+        """Whether the child ended by itself or was given up; not one that was closed."""
+        return self._fate is not None and not isinstance(self._fate, Stopped)
 
     def stop(self, pending: Pending[Any]) -> None:
         """Ask the child to end `pending` with what it has."""
@@ -138,7 +144,8 @@ class Connection:
                 self._take(*frame)
         except FrameBroken:
             process.kill()
-        self._end(_died(self._subject, process.ended_by(), process.last_lines()))
+        how, said = process.ended_by(), process.last_lines()
+        self._end(_died(self._subject, how, said, was_open=self.is_open))
 
     def _take(self, head: dict[str, Any], payload: bytearray) -> None:
         if head["kind"] == "text":
@@ -173,7 +180,7 @@ class Connection:
             pending.future.set_exception(self._fate)
 
 
-def _died(subject: Path, how: str, lines: list[str]) -> UserError:
+def _died(subject: Path, how: str, lines: list[str], *, was_open: bool) -> UserError:
     if how == "SIGKILL":
         reason = "The system ended the process that held it (SIGKILL), mostly for want of memory."
         hint = "Close other programs, or choose a smaller model or a shorter context."
@@ -181,7 +188,8 @@ def _died(subject: Path, how: str, lines: list[str]) -> UserError:
         reason = f"llama.cpp ended with {how}."
         hint = "Check that the file is complete, or choose another model."
     said = " ".join(lines)
-    return UserError(_UNUSABLE, f"{subject}: {reason} {said}".rstrip(), hint)
+    title = "The built-in engine ended" if was_open else _UNUSABLE
+    return UserError(title, f"{subject}: {reason} {said}".rstrip(), hint)
 
 
 def _too_slow(op: str, after_s: float) -> UserError:

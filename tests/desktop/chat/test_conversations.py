@@ -15,9 +15,10 @@ from desktop.chat.conversations import Conversations
 from desktop.chat.finding import find
 from desktop.chat.passages import Passage
 from desktop.chat.ratings import rate, rating_of, rows
-from desktop.chat.schema import MIGRATIONS
+from desktop.chat.schema import APPLICATION_ID, MIGRATIONS
 from desktop.chat.turns import Turn
 from desktop.chat.written import as_jsonl, as_markdown
+from desktop.core import sqlite_file
 
 
 def talk(chats: Conversations, conversation: int, question: str, answer: str) -> Turn:
@@ -284,10 +285,25 @@ def test_an_older_file_is_copied_before_it_is_changed(tmp_path: Path):
     with Conversations(tmp_path, migrations=(*MIGRATIONS, "CREATE TABLE new (x);")) as chats:
         assert [one.title for one in chats.all()] == ["kept"]
         assert chats.read("SELECT count(*) FROM new") == [(0,)]
-    copy = tmp_path / "conversations.before-version-2.sqlite"
+    version = len(MIGRATIONS)
+    copy = tmp_path / f"conversations.before-version-{version + 1}.sqlite"
     with closing(sqlite3.connect(copy)) as old:
         assert old.execute("SELECT text FROM turns").fetchall() == [("kept",), ("1",)]
-        assert old.execute("PRAGMA user_version").fetchone() == (1,)
+        assert old.execute("PRAGMA user_version").fetchone() == (version,)
+
+
+def test_conversations_of_the_first_version_go_on(tmp_path: Path):
+    with closing(sqlite_file.connect(tmp_path / FILE, may_write=True)) as first:
+        sqlite_file.migrate(first, APPLICATION_ID, MIGRATIONS[:1])
+        first.execute(
+            "INSERT INTO conversations VALUES (7, 'old', 'm', 64, '', '', '', '[]', '', 1)"
+        )
+        first.execute(
+            "INSERT INTO turns (conversation, role, text, sent, is_final, created) "
+            "VALUES (7, 'user', 'kept', 'kept', 1, '')"
+        )
+    with Conversations(tmp_path) as chats:
+        assert [(turn.text, turn.unsent) for turn in chats.branch(7)] == [("kept", ())]
 
 
 def test_a_migration_that_fails_changes_nothing(tmp_path: Path):
@@ -298,6 +314,13 @@ def test_a_migration_that_fails_changes_nothing(tmp_path: Path):
         Conversations(tmp_path, migrations=broken)
     with Conversations(tmp_path) as chats:
         assert [one.title for one in chats.all()] == ["kept"]
+
+
+def test_a_title_is_no_markdown_either(chats: Conversations):
+    here = chats.create("m", 64).id
+    talk(chats, here, "<img src=http://x.example> [a](http://y.example)", "No.")
+    head = as_markdown(chats, here).splitlines()[0]
+    assert head.startswith("# \\<img src=http://x.example> [a\\](http")
 
 
 def test_the_file_and_its_copy_are_private(tmp_path: Path):

@@ -9,7 +9,7 @@ from converters.documents.kinds import open_document
 from converters.documents.page import Page
 from desktop.chat import passages
 from desktop.chat.citations import CitationReader
-from desktop.chat.evidence import Citation, checked
+from desktop.chat.evidence import Citation, checked, matched
 from desktop.chat.passages import Passage, numbered
 from desktop.documents.additions import Additions
 from desktop.documents.document_pages import DocumentPages, Ending
@@ -17,6 +17,16 @@ from desktop.documents.found_files import FoundFile
 from desktop.documents.library import Library
 from desktop.documents.passages import ask
 from tests.converters.documents.tiny_pdf import document, line
+
+
+def test_words_that_fit_with_another_number_are_no_evidence() -> None:
+    text = "Net revenue of Nike in 2021: 2 segments, note 3. It was 44.5 billion dollars in all."
+    passage = Passage(n=1, file="a.pdf", path="/a.pdf", page=1, text=text)
+    assert matched("The net revenue of Nike in 2021 was 2.3 billion dollars.", [passage]) == []
+    (found,) = matched("The net revenue of Nike in 2021 was 44.5 billion dollars.", [passage])
+    assert found.quote == "It was 44.5 billion dollars in all."
+    assert matched("Net revenue of Nike was 44.5 billion in 2022.", [passage]) == []
+
 
 LINES = (
     "The company sells lamps. Revenue grew to",

@@ -175,6 +175,33 @@ def test_editing_and_answering_again_keep_what_was_there(
     run_async(check())
 
 
+def test_an_answer_again_is_to_the_same_bytes_and_tells_the_same_budget(
+    scripted: ScriptedOllama, tmp_path: Path, run_async
+):
+    async def search(_query: str):
+        return [passage(0, f"fact {number} " + "word " * 60) for number in range(12)]
+
+    async def check() -> None:
+        async with talking(scripted, tmp_path, window=768, search=search) as (session, chats, here):
+            first = await said(session.send("How large is the value of item seven"))
+            question = chats.branch(here)[0]
+            again = await said(session.again(question.id))
+            before, after = (
+                next(one for one in news if isinstance(one, Planned)) for news in (first, again)
+            )
+            assert before.unsent
+            assert after.unsent == before.unsent
+            assert after.budget.prompt == before.budget.prompt
+            assert after.budget.passages == pytest.approx(before.budget.passages, abs=10)
+            assert after.budget.passages_left_out == before.budget.passages_left_out
+            assert after.passages == before.passages
+            assert "<passages>\n[1]" in prompts(scripted)[1][-1]["content"]
+            assert prompts(scripted)[1] == prompts(scripted)[0]
+            assert chats.context_of(chats.branch(here)[1].id) == prompts(scripted)[1]
+
+    run_async(check())
+
+
 def test_a_message_of_a_megabyte_is_refused_with_numbers_and_not_sent(
     scripted: ScriptedOllama, tmp_path: Path, run_async
 ):

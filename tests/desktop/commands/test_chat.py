@@ -43,6 +43,29 @@ def test_a_conversation_keeps_its_history_and_can_go_on(scripted: ScriptedOllama
     ]  # fmt: skip
 
 
+def test_once_takes_a_window_and_prints_the_keys_of_both(scripted: ScriptedOllama, home: Path):
+    for _ in range(2):
+        answers(scripted, "Two.")
+    plain, wide = (
+        json.loads(call(home, "chat", "m", "--once", "One and one?", *more, "--ollama",
+                        scripted.url, "--json").stdout)
+        for more in ((), ("--window", "512"))
+    )  # fmt: skip
+    assert wide["budget"]["window"] == 512
+    keys = {"answer", "stop_reason", "prompt_tokens", "answer_tokens", "seconds"}
+    assert plain.keys() == keys
+    assert keys < wide.keys()
+    assert {key: wide[key] for key in keys - {"seconds"}} == {
+        key: plain[key] for key in keys - {"seconds"}
+    }
+    assert scripted.seen("POST", "/api/chat")[-1].json["options"]["num_ctx"] == 512
+    too_long = call(home, "chat", "m", "--once", "word " * 9_000, "--window", "512", "--ollama",
+                    scripted.url, "--json")  # fmt: skip
+    assert json.loads(too_long.stdout)["error"]["title"] == (
+        "The message does not fit into the model's context."
+    )
+
+
 def test_a_follow_up_is_understood_and_earlier_turns_stay_as_they_were_sent(
     scripted: ScriptedOllama, home: Path
 ):
@@ -201,8 +224,9 @@ def test_an_answer_that_breaks_off_is_kept_and_the_talk_goes_on(
     run = talk(scripted, home, "Tell me\nAgain please\n", "m")
     assert (run.exit_code, "Half" in run.stdout, "Whole." in run.stdout) == (1, True, True)
     assert "Error: Ollama's answer was cut off." in run.stderr
+    assert "What came of the answer is kept, marked as incomplete; /again asks" in run.stderr
     shown = call(home, "chats", "show", "1").stdout
-    assert "## m (incomplete: Ollama's answer was cut off.)" in shown
+    assert "## m (incomplete: Ollama's answer was cut off)" in shown
 
 
 def test_a_talk_without_a_question_leaves_nothing(scripted: ScriptedOllama, home: Path):

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -242,9 +243,20 @@ def test_a_native_abort_becomes_a_user_error(smollm2: Path) -> None:
         os.kill(child.pid, signal.SIGABRT)
         with pytest.raises(UserError) as caught:
             child.tokenize(["x"])
-        assert caught.value.title == "The model file could not be used"
+        assert caught.value.title == "The built-in engine ended"
         assert str(smollm2) in caught.value.detail
         assert "SIGABRT" in caught.value.detail
+
+
+def test_a_child_that_revives_answers_again_after_it_was_killed(smollm2: Path) -> None:
+    with EngineChild(smollm2, vocab_only=True, revives=True) as child:
+        ids = child.tokenize(["An owl."])
+        killed = child.pid
+        os.kill(killed, signal.SIGKILL)
+        with suppress(UserError):  # raised unless the end was noticed before
+            child.tokenize(["An owl."])
+        assert child.tokenize(["An owl."]) == ids
+        assert child.pid != killed
 
 
 def test_a_child_killed_at_work_is_told_at_once(smollm2: Path) -> None:
