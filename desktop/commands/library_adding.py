@@ -8,14 +8,15 @@ import getpass
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from converters.errors import UserError
-from desktop.commands.added import added_output, output_of_result
-from desktop.commands.context import DONE, Context, Output
+from desktop.commands.added import output_of_result
+from desktop.commands.context import DONE, STOPPED, Context, Output
 from desktop.commands.live import LiveLine
-from desktop.documents.file_names import as_address, key_of, path_of, shown_name
+from desktop.documents.file_names import as_address, key_of, path_of, shown_name, shown_path
 from desktop.documents.found_files import find_files
 from desktop.documents.index_job import result_of
 from desktop.documents.ingest import Request, add_documents
@@ -47,15 +48,21 @@ def add_in_foreground(
     locked = _encrypted(context, place, paths)
     if not locked:
         return output
-    start = time.monotonic()
+    start, code = time.monotonic(), DONE
+    refused: dict[str, str] = {}
     if passwords:
-        _read(place, locked, passwords)
-    elif may_ask and sys.stdin.isatty():
-        _ask_for_each(context, place, locked)
+        refused = _read(place, locked, passwords)
+    elif may_ask and _may_be_asked():
+        try:
+            _ask_for_each(context, place, locked, refused)
+        except KeyboardInterrupt:  # the job itself is done, and is told all the same
+            context.say("\nStopped. What is still encrypted was left out.")
+            code = STOPPED
     else:
-        return added_output(folder, DONE)
+        return output
     opened = len(locked) - len(_encrypted(context, place, paths))
-    return _with_opened(place, paths, output, opened, time.monotonic() - start)
+    told = _with_opened(place, paths, output, opened, refused, time.monotonic() - start)
+    return replace(told, code=code)
 
 
 def keep_watching(context: Context, place: Place, paths: Sequence[Path]) -> Output:
@@ -105,34 +112,50 @@ def _encrypted(context: Context, place: Place, paths: Sequence[Path]) -> list[Pa
     return [path_of(f.path) for f in files if f.state == "encrypted" and f.path in meant]
 
 
-def _ask_for_each(context: Context, place: Place, locked: Sequence[Path]) -> None:
+def _may_be_asked() -> bool:
+    return sys.stdin.isatty()
+
+
+def _ask_for_each(
+    context: Context, place: Place, locked: Sequence[Path], refused: dict[str, str]
+) -> None:
+    """refused: is told of each file that a password did not open, as `_read` tells it."""
     for path in locked:
         name = shown_name(key_of(path))
         for _ in range(_TRIES):
-            password = getpass.getpass(
-                f"{name} is encrypted. Its password (nothing is shown; empty leaves it out): ",
-                sys.stderr,
-            )
+            password = _asked(name)
             if not password:
                 break
-            _read(place, [path], [password])
+            refused |= _read(place, [path], [password])
             if not _encrypted(context, place, [path]):
                 context.say(f"{name} was read; its text is in the library, not encrypted.")
                 break
             context.say(f"This is not the password of {name}.")
 
 
-def _read(place: Place, paths: Sequence[Path], passwords: Sequence[str]) -> None:
-    with LiveLine() as line:
-        add_documents(
-            Request(place.folder, tuple(paths), tuple(passwords)), line.report, lambda: False
+def _asked(name: str) -> str:
+    try:
+        return getpass.getpass(
+            f"{name} is encrypted. Its password (nothing is shown; empty leaves it out): ",
+            sys.stderr,
         )
+    except EOFError:  # Ctrl-D
+        return ""
+
+
+def _read(place: Place, paths: Sequence[Path], passwords: Sequence[str]) -> dict[str, str]:
+    """Read them with the passwords; by path, why one was not read."""
+    request = Request(place.folder, tuple(paths), tuple(passwords))
+    with LiveLine() as line:
+        added = add_documents(request, line.report, lambda: False)
+    return {shown_path(left.key): left.reason for left in added.skipped}
 
 
 def _with_opened(
-    place: Place, paths: Sequence[Path], output: Output, opened: int, seconds: float
+    place: Place, paths: Sequence[Path], output: Output, opened: int, refused: Mapping[str, str],
+    seconds: float,
 ) -> Output:
-    """The account of the job and of what its passwords opened, within `seconds`."""
+    """The account of the job and of what its passwords opened or not, within `seconds`."""
     before = output.value
     now = result_of(
         place.name,
@@ -141,5 +164,9 @@ def _with_opened(
     result = now.model_copy(update={
         "indexed": before["indexed"] + opened, "same_content": before["same_content"],
         "unchanged": before["unchanged"], "seconds": round(before["seconds"] + seconds, 3),
+        "skipped": tuple(
+            left.model_copy(update={"reason": refused.get(left.path, left.reason)})
+            for left in now.skipped
+        ),
     })  # fmt: skip
     return output_of_result(result, DONE, before["job"])

@@ -32,7 +32,8 @@ _CHANGED = "It changed while it was read. It is read again by the next addition.
 class FileReader:
     """Reads files one after the other. indexed, same_content: how many were read, or known.
 
-    passwords: tried in turn on what is encrypted.
+    passwords: tried in turn on what is encrypted. refused: by path, what is said of those files
+    that none of them opens; the library keeps what holds without a password.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class FileReader:
         self._pace, self._report, self._should_stop = pace, report, should_stop
         self._additions = Additions(library)
         self._noted = 0
+        self.refused: dict[bytes, str] = {}
         self.indexed = self.same_content = 0
 
     def read(self, file: FoundFile) -> None:
@@ -93,11 +95,14 @@ class FileReader:
 
     def _read_pages(self, file: FoundFile, pages: DocumentPages) -> Outcome:
         """All pages, with the first password that opens them."""
-        outcome = self._read_once(file, pages, None)
+        outcome = locked = self._read_once(file, pages, None)
         for password in self._passwords:
             if outcome.kind != "encrypted":
                 break
             outcome = self._read_once(file, pages, password)
+        if outcome.kind == "encrypted" and self._passwords:
+            self.refused[file.key] = outcome.sentence
+            return locked
         return outcome
 
     def _read_once(
@@ -129,7 +134,8 @@ class FileReader:
 
     def _set_aside(self, file: FoundFile, reason: str, state: str = "set aside") -> None:
         self._additions.settle(file, state, reason)
-        self._note("warning", f"{shown_name(file.key)} was not added. {reason}")
+        said = self.refused.get(file.key, reason) if state == "encrypted" else reason
+        self._note("warning", f"{shown_name(file.key)} was not added. {said}")
 
     def _note(self, level: str, text: str) -> None:
         self._noted += 1

@@ -6,7 +6,7 @@ document, one for each hundred pages or second of a long one, so that a kill cos
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -109,6 +109,7 @@ class _Run:
         self._library, self._child, self._request = library, child, request
         self._report, self._should_stop = report, should_stop
         self._todo: Sequence[FoundFile] = ()
+        self._refused: Mapping[bytes, str] = {}
         self._indexed = self._same_content = 0
 
     @property
@@ -139,6 +140,7 @@ class _Run:
             needed = pace.needed(stored_bytes(base) - size)
             raise LibraryFull(self._library.folder, needed) from full
         self._indexed, self._same_content = reader.indexed, reader.same_content
+        self._refused = reader.refused
 
     def keep_backup(self) -> None:
         """Keep a good copy; without room for it the addition counts all the same."""
@@ -155,7 +157,11 @@ class _Run:
         """The account of the whole addition."""
         keys = {file.key for file in files}
         known = [file for file in self._library.files() if file.path in keys]
-        skipped = [LeftOut(file.path, file.reason) for file in known if file.state != "indexed"]
+        skipped = [
+            LeftOut(file.path, self._refused.get(file.path, file.reason)
+                    if file.state == "encrypted" else file.reason)
+            for file in known if file.state != "indexed"
+        ]  # fmt: skip
         indexed = [file for file in known if file.state == "indexed"]
         documents = {file.document: file for file in indexed}
         read_now = {file.key for file in self._todo}

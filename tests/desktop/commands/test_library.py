@@ -178,6 +178,41 @@ def test_f25_a_password_comes_from_standard_input_and_stays_nowhere(call, papers
         assert not path.is_file() or b"correct horse" not in path.read_bytes(), path
 
 
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "secret.pdf"
+    path.write_bytes(encrypted(line(50, 700, "A secret owl."), 4, "correct horse", "owner"))
+    return path
+
+
+def test_a_wrong_password_is_told_by_the_run_that_tried_it_alone(call, secret):
+    tried = call("library", "add", str(secret), "--password-stdin", stdin="wrong\n")
+    assert "secret.pdf: The password is wrong." in tried.stdout
+    later = call("library", "add", str(secret)).stdout
+    assert "secret.pdf: The PDF is encrypted." in later
+    assert "Give the password of encrypted documents with --password-stdin." in later
+    assert "secret.pdf: The PDF is encrypted." in call("library", "status").stdout
+
+
+@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt, 3), (EOFError, 0)])
+def test_ctrl_c_at_a_password_prompt_keeps_the_account(end, code, call, secret, monkeypatch):
+    answers = iter(["wrong"])
+
+    def asked(prompt: str, stream: object) -> str:
+        for answer in answers:
+            return answer
+        raise end
+
+    (secret.parent / "owl.txt").write_text("The owl hunts at night.\n")
+    monkeypatch.setattr(library_adding.getpass, "getpass", asked)
+    monkeypatch.setattr(library_adding, "_may_be_asked", lambda: True)
+    added = call("library", "add", str(secret), str(secret.parent / "owl.txt"), "--json")
+    assert added.exit_code == code
+    value = json.loads(added.stdout)
+    assert (value["files"], value["indexed"]) == (2, 1)
+    assert value["skipped"][0]["reason"].startswith("The password is wrong.")
+
+
 def test_f35_a_damaged_library_answers_from_its_backup_and_says_so(call, papers, tmp_path):
     call("library", "add", str(papers), "--library", "papers")
     file = tmp_path / "home" / "libraries" / "papers" / DATABASE

@@ -144,8 +144,12 @@ def test_f25_an_encrypted_document_waits_for_its_password_which_is_kept_nowhere(
     secret.write_bytes(encrypted(content, 6, "correct horse", "battery staple"))
     folder = tmp_path / "library"
     assert "password" in _reasons(_add(folder, secret))["secret.pdf"]
-    assert _add(folder, secret, passwords=["wrong"]).indexed == 0
     events: list[Event] = []
+    refused = _add(folder, secret, passwords=["wrong"], events=events)
+    assert refused.indexed == 0
+    assert _reasons(refused)["secret.pdf"].startswith("The password is wrong.")
+    assert "The password is wrong." in repr(events)
+    assert _reasons(_add(folder, secret))["secret.pdf"].startswith("The PDF is encrypted.")
     added = _add(folder, secret, passwords=["wrong", "correct horse"], events=events)
     assert (added.indexed, added.pages, added.skipped) == (1, 1, ())
     assert _add(folder, secret).unchanged == 1

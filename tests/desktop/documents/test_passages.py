@@ -165,7 +165,8 @@ def test_why_nothing_was_found_is_said(folder, tmp_path):
         answer = ask(library, "Where are the zebra's quaggas?")
         assert (answer.looked_through, answer.considered, answer.unread) == (True, 3, 0)
         assert answer.nothing == "No word of the question is in them: zebra, quaggas."
-        assert ask(library, "zebra", file="owl").nothing == "No word of the question is in it: zebra."
+        pinned = ask(library, "zebra", file="owl")
+        assert pinned.nothing == "No word of the question is in it: zebra."
         assert ask(library, "would they").nothing == (
             "No word of the question is in them: would, they."
         )
