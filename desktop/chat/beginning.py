@@ -1,6 +1,6 @@
 """A conversation that is begun or taken up again: its record, its documents, its session."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from converters.errors import UserError
@@ -11,6 +11,7 @@ from desktop.chat.session import ChatSession
 from desktop.chat.sources import Source, Whole
 from desktop.chat.turns import Conversation
 
+_SHOWN = 200  # characters
 
 @dataclass(frozen=True)
 class Begun:
@@ -55,7 +56,21 @@ async def take_up(
             f"{talker.engine.window:,} at most.",
             "Begin a new conversation.",
         )
-    return _begun(chats, talker, here, source, (talker.counting.why,))
+    return _begun(chats, talker, here, source, (*_so_far(chats, here), talker.counting.why))
+
+
+def _so_far(chats: Conversations, here: Conversation) -> Iterator[str]:
+    """What was said last, and what goes with each question, for a person who comes back."""
+    branch = chats.branch(here.id)
+    if branch:
+        count = sum(turn.role == "user" for turn in branch)
+        yield f"{count:,} question{'s' * (count != 1)} so far. The last words:"
+        for turn in branch[-2:]:
+            words = " ".join(turn.text.split())
+            cut = f"{words[:_SHOWN]} ..." if len(words) > _SHOWN else words
+            yield f"  {'You' if turn.role == 'user' else here.model}: {cut}"
+    if here.passages:
+        yield f"{here.passages[0].file} goes whole with each question, as before."
 
 
 def _begun(

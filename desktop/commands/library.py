@@ -5,7 +5,7 @@ What only some of these words need is imported in them: a search starts in a thi
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from converters.errors import UserError
 from desktop.commands.context import Context, Output
 from desktop.core.held_lock import is_held
 from desktop.documents.backup import LOCK
+from desktop.documents.counted import counted
 from desktop.documents.file_names import path_of, shown_path
 from desktop.documents.library import Counts, PageVerdict, StoredFile, with_library
 from desktop.documents.shelf import Place, find_library, libraries_of, place_for
@@ -33,9 +34,7 @@ def list_library(context: Context, library: LibraryName = "") -> Output:
     if not library:
         places = libraries_of(context.home.libraries)
         value = [_summary(context, place) for place in places]
-        lines = [
-            f'{one["library"]}: {one["files"]:,} files, {_indexed(one)}' for one in value
-        ] or ["There is no library yet. Make one: tunedesk library add FOLDER --library NAME"]
+        lines = [f'{one["library"]}: {_figures(one)}' for one in value] or ["There is no library yet. Make one: tunedesk library add FOLDER --library NAME"]
         return Output(value, "\n".join(lines))
     place = find_library(context.home.libraries, library)
     files, odd = with_library(
@@ -90,8 +89,7 @@ def remove(
         raise typer.BadParameter("Name files, or --all for the whole library.")
     gone = remove_files(place.folder, names, context.say)
     shown = [shown_path(key) for key in gone]
-    count = f"{len(gone):,} file{'s' * (len(gone) != 1)}"
-    text = f'Removed {count} from "{place.name}": {_listed(shown)}'
+    text = f'Removed {counted(len(gone), "file")} from "{place.name}": {_listed(shown)}'
     return Output({"library": place.name, "removed": shown}, text)
 
 
@@ -181,27 +179,27 @@ def _is_gone(path: Path) -> bool:
 
 
 def _summary(context: Context, place: Place) -> dict[str, Any]:
+    """The figures of a library, None where a problem keeps them unknown."""
+    known: dict[str, Any] = dict.fromkeys(field.name for field in fields(Counts))
+    problem = {}
     try:
-        counts = with_library(place.folder, lambda opened: opened.counts(), context.say)
+        known = asdict(with_library(place.folder, lambda opened: opened.counts(), context.say))
     except UserError as error:
-        counts, problem = Counts(0, 0, 0, 0, 0, 0, 0), str(error)
-    else:
-        problem = ""
-    value = {
-        "library": place.name, "files": counts.files, "documents": counts.documents,
-        "pages": counts.pages, "pages_indexed": counts.pages_indexed,
-        "pages_without_text": counts.pages_without_text, "hidden_pages": counts.hidden_pages,
-        "waiting": counts.waiting, "indexing": is_held(place.folder / LOCK),
-        "bytes": place.size_bytes,
+        problem = {"problem": str(error)}
+    return {
+        "library": place.name, **known, "indexing": is_held(place.folder / LOCK),
+        "bytes": place.size_bytes, **problem,
     }  # fmt: skip
-    return value | ({"problem": problem} if problem else {})
 
 
-def _indexed(one: dict[str, Any]) -> str:
-    text = f'{one["pages_indexed"]:,} of {one["pages"]:,} pages indexed'
-    if one["waiting"]:
-        text += f', {one["waiting"]:,} files not read yet'
-    return text + (f' ({one["problem"]})' if "problem" in one else "")
+def _figures(one: dict[str, Any]) -> str:
+    if "problem" in one:
+        return one["problem"]
+    text = f'{counted(one["files"], "file")}, '
+    if one["waiting"]:  # how many pages those have is not known
+        indexed, waiting = counted(one["pages_indexed"], "page"), counted(one["waiting"], "file")
+        return text + f"{indexed} indexed, {waiting} not read yet"
+    return text + f'{one["pages_indexed"]:,} of {counted(one["pages"], "page")} indexed'
 
 
 def _file(file: StoredFile, odd: Sequence[PageVerdict]) -> dict[str, Any]:
@@ -216,7 +214,7 @@ def _file(file: StoredFile, odd: Sequence[PageVerdict]) -> dict[str, Any]:
 
 def _file_line(file: StoredFile, odd: Sequence[PageVerdict]) -> str:
     if file.state != "indexed":
-        read = f", {file.pages_read:,} of {file.page_count or 0:,} pages indexed"
+        read = f", {file.pages_read:,} of {counted(file.page_count or 0, 'page')} indexed"
         return f"{file.name}: {file.reason or file.state + read}"
     return " ".join([f"{file.name}: {file.sentence}", *_verdicts(odd)])
 
@@ -244,7 +242,7 @@ def _status_lines(
     value: dict[str, Any], files: list[StoredFile], odd: dict[int, list[PageVerdict]]
 ) -> list[str]:
     lines = [
-        f'{value["library"]}: {value["files"]:,} files, {_indexed(value)}, '
+        f'{value["library"]}: {_figures(value)}, '
         f'{value["bytes"] / 1e6:,.1f} MB in {value["folder"]}'
     ]
     if value["indexing"]:
@@ -252,13 +250,16 @@ def _status_lines(
     elif value["waiting"]:
         lines.append("An addition was interrupted; add the same folder again to go on.")
     if value["pages_without_text"]:
-        lines.append(f'{value["pages_without_text"]:,} pages have no text:')
+        pages = value["pages_without_text"]
+        lines.append(f"{counted(pages, 'page')} {'has' if pages == 1 else 'have'} no text:")
         lines += [
             f"  {_file_line(f, odd.get(f.document or 0, ()))}" for f in files
             if 0 < f.pages_read != f.text_pages
         ]
     if value["hidden_pages"]:
-        lines.append(f'{value["hidden_pages"]:,} pages hold text that a reader does not see.')
+        pages = value["hidden_pages"]
+        hold = "holds" if pages == 1 else "hold"
+        lines.append(f"{counted(pages, 'page')} {hold} text that a reader does not see.")
     if value["skipped"]:
         lines.append("Set aside:")
         lines += [f'  {one["file"]}: {one["reason"]}' for one in value["skipped"]]

@@ -38,6 +38,7 @@ def test_a_conversation_keeps_its_history_and_can_go_on(scripted: ScriptedOllama
     assert value["conversation"] == kept["conversation"]
     assert [one["answer"] for one in value["turns"]] == ["Good bye."]
     third = scripted.seen("POST", "/api/chat")[-1].json["messages"]
+    assert "2 questions so far. The last words:\n  You: Who am I?\n  m: You are Ann." in run.stderr
     assert [one["content"] for one in third[:4]] == [
         "I am Ann.", "Hello Ann.", "Who am I?", "You are Ann.",
     ]  # fmt: skip
