@@ -14,7 +14,7 @@ import typer
 from converters.errors import UserError
 from desktop.commands.context import Context, Output
 from desktop.core.held_lock import is_held
-from desktop.documents.backup import LOCK
+from desktop.documents.backup import BACKUP, DATABASE, LOCK
 from desktop.documents.counted import counted
 from desktop.documents.file_names import path_of, shown_path
 from desktop.documents.library import Counts, PageVerdict, StoredFile, with_library
@@ -22,11 +22,21 @@ from desktop.documents.shelf import Place, find_library, libraries_of, place_for
 
 DEFAULT_NAME = "documents"
 _SHOWN = 12
+
+
+def _given_name(ctx: typer.Context, name: str) -> str:
+    """An empty name is often a variable that was not set: it must not mean "the only library"."""
+    if not name and (source := ctx.get_parameter_source("library")) and source.name != "DEFAULT":
+        raise typer.BadParameter("The name of the library is empty.")
+    return name
+
+
 AddedTo = Annotated[str, typer.Option(
     "--library", "-L", metavar="NAME", show_default="the only one, else documents",
-    help="The library; made if there is none of that name.")]
+    callback=_given_name, help="The library; made if there is none of that name.")]
 LibraryName = Annotated[str, typer.Option(
-    "--library", "-L", metavar="NAME", help="The library; may be left out if there is one.")]
+    "--library", "-L", metavar="NAME", callback=_given_name,
+    help="The library; may be left out if there is one.")]
 
 
 def list_library(context: Context, library: LibraryName = "") -> Output:
@@ -34,7 +44,9 @@ def list_library(context: Context, library: LibraryName = "") -> Output:
     if not library:
         places = libraries_of(context.home.libraries)
         value = [_summary(context, place) for place in places]
-        lines = [f'{one["library"]}: {_figures(one)}' for one in value] or ["There is no library yet. Make one: tunedesk library add FOLDER --library NAME"]
+        lines = [f'{one["library"]}: {_figures(one)}' for one in value] or [
+            "There is no library yet. Make one: tunedesk library add FOLDER --library NAME"
+        ]
         return Output(value, "\n".join(lines))
     place = find_library(context.home.libraries, library)
     files, odd = with_library(
@@ -186,6 +198,8 @@ def _summary(context: Context, place: Place) -> dict[str, Any]:
         known = asdict(with_library(place.folder, lambda opened: opened.counts(), context.say))
     except UserError as error:
         problem = {"problem": str(error)}
+        if not any((place.folder / name).exists() for name in (DATABASE, BACKUP)):
+            known = dict.fromkeys(known, 0)  # nothing was added yet
     return {
         "library": place.name, **known, "indexing": is_held(place.folder / LOCK),
         "bytes": place.size_bytes, **problem,
@@ -214,7 +228,8 @@ def _file(file: StoredFile, odd: Sequence[PageVerdict]) -> dict[str, Any]:
 
 def _file_line(file: StoredFile, odd: Sequence[PageVerdict]) -> str:
     if file.state != "indexed":
-        read = f", {file.pages_read:,} of {counted(file.page_count or 0, 'page')} indexed"
+        pages = counted(file.page_count or 0, "page")
+        read = f", {file.pages_read:,} of {pages} indexed" if file.page_count else ", not read yet"
         return f"{file.name}: {file.reason or file.state + read}"
     return " ".join([f"{file.name}: {file.sentence}", *_verdicts(odd)])
 

@@ -33,16 +33,19 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Found:
-    """files: sorted by path, each once."""
+    """files: sorted by path, each once. hidden_files: how many were passed over, without those of
+    hidden folders."""
 
     files: tuple[FoundFile, ...]
     left_out: tuple[LeftOut, ...]
+    hidden_files: int = 0
 
 
 def find_files(paths: Iterable[Path], should_stop: Callable[[], bool]) -> Found:
     """Every file at or below `paths`. Raises UserError if one of them is not there, Stopped."""
     files: dict[bytes, FoundFile] = {}
     left_out: dict[bytes, LeftOut] = {}
+    hidden: set[bytes] = set()
     for path in paths:
         if not os.path.lexists(path):
             raise UserError(
@@ -50,11 +53,12 @@ def find_files(paths: Iterable[Path], should_stop: Callable[[], bool]) -> Found:
                 f"There is nothing at {shown_path(os.fsencode(path))}. Nothing was added.",
                 "Check the path.",
             )
-        for place in _walk(path, should_stop, left_out):
+        for place in _walk(path, should_stop, left_out, hidden):
             _take(place, files, left_out)
     return Found(
         tuple(files[key] for key in sorted(files)),
         tuple(left_out[key] for key in sorted(left_out)),
+        len(hidden - files.keys()),  # one that was named by itself is among the files
     )
 
 
@@ -65,7 +69,8 @@ def look_at(key: bytes) -> FoundFile:
 
 
 def _walk(
-    path: Path, should_stop: Callable[[], bool], left_out: dict[bytes, LeftOut]
+    path: Path, should_stop: Callable[[], bool], left_out: dict[bytes, LeftOut],
+    hidden: set[bytes],
 ) -> Iterable[Path]:
     if not path.is_dir():
         yield path
@@ -80,7 +85,9 @@ def _walk(
         for name in sorted(names):
             if should_stop():
                 raise Stopped
-            if not name.startswith("."):
+            if name.startswith("."):
+                hidden.add(key_of(folder / name))
+            else:
                 yield folder / name
 
 

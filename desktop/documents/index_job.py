@@ -34,6 +34,7 @@ class IndexResult(Record):
     skipped: tuple[SkippedFile, ...]
     pages_without_text: int
     seconds: float
+    hidden_files: int = 0
 
 
 def index(folder: JobFolder, report: Report, should_stop: ShouldStop) -> int:
@@ -57,4 +58,5 @@ def result_of(library: str, added: Added) -> IndexResult:
         library=library, files=added.files, pages=added.pages, indexed=added.indexed,
         unchanged=added.unchanged, same_content=added.same_content, skipped=skipped,
         pages_without_text=added.pages_without_text, seconds=added.seconds,
+        hidden_files=added.hidden_files,
     )  # fmt: skip

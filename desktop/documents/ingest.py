@@ -20,7 +20,7 @@ from desktop.documents.additions import Additions
 from desktop.documents.backup import BACKUP, LOCK, keep_backup
 from desktop.documents.database import LibraryFull, in_words, stored_bytes
 from desktop.documents.file_reader import FileReader
-from desktop.documents.found_files import FoundFile, LeftOut, find_files
+from desktop.documents.found_files import Found, FoundFile, LeftOut, find_files
 from desktop.documents.library import Library, opened_for_writing
 from desktop.documents.pace import Pace
 
@@ -42,6 +42,7 @@ class Request:
 class Added:
     """What an addition came to. files: found; indexed: read by it; unchanged and same_content:
     known already. pages, pages_without_text: of all that were found and are searchable.
+    hidden_files: that were passed over.
     """
 
     files: int
@@ -52,6 +53,7 @@ class Added:
     pages_without_text: int
     skipped: tuple[LeftOut, ...]
     seconds: float
+    hidden_files: int = 0
 
 
 def add_documents(request: Request, report: Report, should_stop: ShouldStop) -> Added:
@@ -73,7 +75,7 @@ def add_documents(request: Request, report: Report, should_stop: ShouldStop) -> 
             run.read_all(found.files)
             if run.has_changed:
                 run.keep_backup()
-            return run.added(found.files, found.left_out, time.monotonic() - start)
+            return run.added(found, time.monotonic() - start)
 
 
 @contextmanager
@@ -151,11 +153,9 @@ class _Run:
         except (UserError, OSError) as error:
             self._report(Note("warning", f"No new backup of the library was made. {error}"))
 
-    def added(
-        self, files: Sequence[FoundFile], left_out: Sequence[LeftOut], seconds: float
-    ) -> Added:
+    def added(self, found: Found, seconds: float) -> Added:
         """The account of the whole addition."""
-        keys = {file.key for file in files}
+        keys = {file.key for file in found.files}
         known = [file for file in self._library.files() if file.path in keys]
         skipped = [
             LeftOut(file.path, self._refused.get(file.path, file.reason)
@@ -167,12 +167,13 @@ class _Run:
         read_now = {file.key for file in self._todo}
         pages = sum(file.pages_read for file in documents.values())
         return Added(
-            files=len(files) + len(left_out),
+            files=len(found.files) + len(found.left_out),
             indexed=self._indexed,
             unchanged=sum(file.path not in read_now for file in indexed),
             same_content=self._same_content,
             pages=pages,
             pages_without_text=pages - sum(file.text_pages for file in documents.values()),
-            skipped=(*skipped, *left_out),
+            skipped=(*skipped, *found.left_out),
             seconds=round(seconds, 3),
+            hidden_files=found.hidden_files,
         )

@@ -15,8 +15,12 @@ from typer.testing import CliRunner
 
 from desktop.cli import build_app
 from desktop.commands import library_adding
+from desktop.documents.additions import Additions
 from desktop.documents.backup import DATABASE, LOCK
 from desktop.documents.file_names import as_address, key_of
+from desktop.documents.found_files import FoundFile
+from desktop.documents.library import Library
+from desktop.documents.shelf import place_for
 from desktop.jobs.folder import create_job
 from desktop.jobs.launcher import start
 from desktop.jobs.spec import IndexJob
@@ -61,7 +65,7 @@ def test_add_tells_what_was_read_and_what_was_set_aside(call, papers):
     assert skipped["reason"]
     again = call("library", "add", str(papers), "--library", "papers")
     assert '"papers": 3 files found, 0 read' in again.output
-    assert "1 files were set aside:\n  broken.pdf: " in again.output
+    assert "\n1 file was set aside:\n  broken.pdf: " in again.output
 
 
 def test_search_tells_passages_and_where_it_looked(call, papers):
@@ -114,7 +118,11 @@ def test_many_questions_give_a_list_of_lists(call, papers, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", [["search"], ["search", " "], ["search", "x", "--batch", "y"], ["remove"]]
+    "words", [
+        ["search"], ["search", " "], ["search", "x", "--batch", "y"], ["remove"],
+        ["add", "x", "-L", ""], ["watch", "x", "-L", ""], ["search", "x", "--library", ""],
+        ["remove", "--all", "-L", ""], ["list", "-L", ""], ["status", "-L", ""],
+    ]
 )
 def test_wrong_usage_is_2(call, papers, words):
     call("library", "add", str(papers))
@@ -176,6 +184,59 @@ def test_f25_a_password_comes_from_standard_input_and_stays_nowhere(call, papers
     assert json.loads(call("library", "search", "secret", "--json").stdout)
     for path in (tmp_path / "home").rglob("*"):
         assert not path.is_file() or b"correct horse" not in path.read_bytes(), path
+
+
+def test_figures_of_a_newer_library_are_unknown_and_of_an_empty_one_0(call, papers, tmp_path):
+    call("library", "add", str(papers), "--library", "papers")
+    with closing(sqlite3.connect(tmp_path / "home/libraries/papers" / DATABASE)) as base:
+        base.execute("PRAGMA user_version = 99")
+    (newer,) = json.loads(call("library", "list", "--json").stdout)
+    unknown = ("files", "documents", "pages", "pages_indexed", "pages_without_text", "waiting")
+    assert [newer[key] for key in unknown] == [None] * len(unknown)
+    problem = "The library was made by a newer version of the program."
+    assert newer["problem"].startswith(problem)
+    assert call("library", "list").stdout.startswith(f"papers: {problem}")
+    place_for(tmp_path / "home/libraries", "empty")
+    empty = json.loads(call("library", "list", "--json").stdout)[0]
+    assert (empty["files"], empty["problem"][:21]) == (0, "The library is empty.")
+
+
+def test_files_that_wait_are_told_instead_of_a_total_that_is_not_known(call, papers, tmp_path):
+    call("library", "add", str(papers), "--library", "papers")
+    with Library(tmp_path / "home/libraries/papers", may_write=True) as library:
+        Additions(library).register([FoundFile(b"/papers/later.pdf", 1, 1)])
+    told = "papers: 4 files, 4 pages indexed, 1 file not read yet"
+    assert call("library", "list").stdout == f"{told}\n"
+    assert call("library", "status").stdout.startswith(f"{told}, ")
+    assert "later.pdf: waiting, not read yet\n" in call("library", "list", "-L", "papers").stdout
+
+
+def test_hidden_files_are_counted_and_an_empty_folder_is_told_what_is_read(call, tmp_path):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    empty = call("library", "add", str(folder)).stdout
+    assert '"documents": 0 files found' in empty
+    assert "PDF, text, Markdown and CSV files are read." in empty
+    for name in (".a.txt", ".b.txt", "note.txt"):
+        (folder / name).write_text(f"A note: {name}\n")
+    assert json.loads(call("library", "add", str(folder), "--json").stdout)["hidden_files"] == 2
+    both = call("library", "add", str(folder), str(folder / ".a.txt")).stdout
+    assert "1 hidden file was left out; a file that is named by itself is added." in both
+    assert "2 files found, 1 read" in both
+
+
+@pytest.mark.parametrize(("pages", "told"), [
+    (["The owl hunts."], "The only page has text and can be searched."),
+    ([""], "The only page has no text and cannot be searched."),
+    (["The owl hunts.", ""], "1 of its 2 pages has text and can be searched."),
+])
+def test_single_things_are_told_in_the_singular(pages, told, call, tmp_path):
+    content = [line(50, 700, text) if text else "" for text in pages]
+    (tmp_path / "owl.pdf").write_bytes(document(content))
+    added = call("library", "add", str(tmp_path / "owl.pdf")).stdout
+    assert ": 1 file found, 1 read" in added
+    assert told in added
+    assert "documents: 1 file, " in call("library", "list").stdout
 
 
 @pytest.fixture
@@ -273,7 +334,7 @@ def test_an_index_job_is_listed_shown_stopped_and_goes_on(call, tmp_path):
     assert resumed.exit_code == 0
     assert json.loads(resumed.stdout)["pages"] == 4000
     shown = call("jobs", "show", made.id).output
-    assert "4,000 of their 4,000 pages have text and can be searched." in shown
+    assert "4,000 of its 4,000 pages have text and can be searched." in shown
 
 
 def test_watching_adds_what_comes_new(call, papers, monkeypatch):
