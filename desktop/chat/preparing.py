@@ -176,7 +176,8 @@ class Preparer:
         self, history: Sequence[int], first: int, question: str, new: Sequence[Passage],
         again: Sequence[Passage], has_library: bool, slack: int,
     ) -> Plan:  # fmt: skip
-        texts = [self._question(question, [], again, has_library) + block([])]
+        asked = self._question(question, new[:1], again, has_library)
+        texts = [asked.replace(block(new[:1], self._control_texts), block([])) if new else asked]
         texts += [block([passage], self._control_texts) for passage in new]
         question_size, *passage_sizes = await self._counter.texts(texts)
         sizes = Sizes(self._system_size + slack, history, question_size, passage_sizes)
