@@ -121,7 +121,7 @@ def answer_of(library: Library, looked: Looked, question: str, k: int = 10) -> A
         considered=len(documents),
         nothing="" if passages else _why_nothing(asked.query, len(documents), is_absent),
         looked_through=is_absent,
-        unread=library.counts().waiting if is_absent and not looked.is_pinned else 0,
+        unread=library.waiting() if is_absent and not looked.is_pinned else 0,
     )  # fmt: skip
 
 
