@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Self
 
 from converters.documents.page import Page
-from converters.documents.table_sentences import names_columns, sentence
+from converters.documents.table_cells import names_columns, sentence
 from converters.documents.text import DecodedText, text_page
 
 RECORDS_A_PAGE = 20

@@ -18,7 +18,8 @@ from converters.documents.page import Boxes
 from converters.documents.page_objects import PageObjects
 from converters.documents.pdfium import PdfPage
 from converters.documents.rules import rules_of
-from converters.documents.table_sentences import Cell, Row, described, joined
+from converters.documents.table_cells import Cell, Row, joined
+from converters.documents.table_sentences import described
 
 _BESIDE = 0.6  # of the first cell's lines must have a partner to be rows of their own
 _MANY_BANDS, _MANY_LINES = 4, 4  # with so many lines across, less text lines are one cell's

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from converters.documents.table_sentences import Cell, Row, described, names_columns
+from converters.documents.table_cells import Cell, Row, names_columns
+from converters.documents.table_sentences import described
 from tests.converters.documents.test_pdf import only_page
 from tests.converters.documents.tiny_pdf import line
 
