@@ -19,6 +19,7 @@ from desktop.chat.sources import PASSAGES, Source
 from desktop.commands.answering import Screen, Told, answer_value, sources_text, window_text
 from desktop.commands.consent_question import require_allowed
 from desktop.commands.context import DONE, STOPPED, USER_ERROR, Context, Output
+from desktop.commands.searched import searched_text
 from desktop.commands.talk_options import AllowHost, File, Library, Packs, Think, Window
 from desktop.commands.talks import (
     Waiting,
@@ -81,21 +82,6 @@ async def ask_once(
     return _output(answered, source, time.monotonic() - start)
 
 
-def searched_text(source: Source) -> str:
-    """Which documents were looked into, and how much of them is indexed; "" before a search."""
-    answer = source.last
-    if answer is None:
-        return ""
-    names = ", ".join(answer.searched[:8]) or "no document"
-    more = len(answer.searched) - 8
-    said = f"Searched in: {names}" + (f" and {more} more" if more > 0 else "")
-    if answer.considered > len(answer.searched) and answer.searched:
-        said += f" (the {len(answer.searched)} of {answer.considered:,} documents that fit best)"
-    if answer.pages_indexed < answer.pages:
-        said += f"; {answer.pages_indexed:,} of {answer.pages:,} pages are indexed so far"
-    return f"{said}."
-
-
 def _output(told: Told, source: Source | None, seconds: float) -> Output:
     value: dict[str, Any] = answer_value(told) | {"seconds": round(seconds, 3)}
     if source is not None and (found := source.last):
@@ -104,7 +90,7 @@ def _output(told: Told, source: Source | None, seconds: float) -> Output:
             "pages_indexed": found.pages_indexed,
         }
     is_stopped = value["reason"] == STOPPED_BY_PERSON
-    searched = searched_text(source) if source is not None else ""
+    searched = searched_text(source.last) if source is not None and source.last else ""
     where = "\n".join(part for part in (window_text(told), searched) if part)
     text = "".join(f"\n{part}\n" for part in (sources_text(told), where) if part).rstrip("\n")
     return Output(value, text, STOPPED if is_stopped else DONE)

@@ -13,7 +13,7 @@ from converters.errors import UserError
 from desktop.commands.consent_question import say_aside
 from desktop.commands.context import Context, Output
 from desktop.commands.meaning import MeaningWish, Slot, opened_slot, say_how, words_alone
-from desktop.documents.counted import counted
+from desktop.commands.searched import searched_text
 from desktop.documents.database import LibraryDamaged
 from desktop.documents.embedder import Embedder
 from desktop.documents.library import Library, with_library
@@ -23,7 +23,6 @@ from desktop.documents.packs import shipped_packs
 from desktop.documents.passages import Answer, Passage, ask
 from desktop.documents.shelf import Place
 
-_SHOWN_NAMES = 8
 _SHOWN_CHARACTERS = 400
 _MOST_FAILURES = 2  # in a row; then the rest of the questions is asked by words alone
 
@@ -50,7 +49,7 @@ def answer_one(context: Context, place: Place, question: Question, search: Searc
     """The passages for one question."""
     (answer,) = _answers(context, place, [question], search)
     if context.as_json:
-        context.say(_searched(answer))
+        context.say(searched_text(answer))
     return Output([_value(passage) for passage in answer.passages], _text(answer))
 
 
@@ -61,7 +60,7 @@ def answer_all(
     answers = _answers(context, place, questions, search)
     if context.as_json:
         for number, answer in enumerate(answers, 1):
-            context.say(f"{number}. {_searched(answer)}")
+            context.say(f"{number}. {searched_text(answer)}")
     texts = [f"{one.q}\n{_text(answer)}" for one, answer in zip(questions, answers, strict=True)]
     value = [[_value(passage) for passage in answer.passages] for answer in answers]
     return Output(value, "\n\n".join(texts))
@@ -186,33 +185,8 @@ def _value(passage: Passage) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _searched(answer: Answer) -> str:
-    """Where was looked; and that nothing was found, and why, where that is so."""
-    parts = [f"Searched in{_where(answer)}."]
-    if answer.pages_indexed < answer.pages:
-        parts.append(f"{answer.pages_indexed:,} of {counted(answer.pages, 'page')} indexed so far.")
-    if answer.unread:
-        is_are = "is" if answer.unread == 1 else "are"
-        parts.append(f"{counted(answer.unread, 'file')} {is_are} not read yet.")
-    if not answer.passages:
-        parts.append(f"Nothing was found. {answer.nothing}")
-    return " ".join(parts)
-
-
-def _where(answer: Answer) -> str:
-    count, considered = len(answer.searched), answer.considered
-    if answer.looked_through and considered > 1:
-        return f" all {considered:,} documents with text"
-    names = answer.searched[:_SHOWN_NAMES]
-    more = count - len(names)
-    said = f": {', '.join(names) or 'no document'}" + (f" and {more} more" * bool(more))
-    if considered > count and names:
-        said += f" (the {count} of {considered:,} documents that fit best)"
-    return said
-
-
 def _text(answer: Answer) -> str:
-    return "\n\n".join([_searched(answer), *map(_passage_text, answer.passages)])
+    return "\n\n".join([searched_text(answer), *map(_passage_text, answer.passages)])
 
 
 def _passage_text(passage: Passage) -> str:

@@ -19,9 +19,9 @@ from desktop.chat.news import News
 from desktop.chat.opening import TalkWish
 from desktop.chat.sources import PASSAGES, Source
 from desktop.commands.answering import Screen, Told, answer_value, sources_text, window_text
-from desktop.commands.ask import searched_text
 from desktop.commands.consent_question import require_allowed, say_aside
 from desktop.commands.context import DONE, USER_ERROR, Context, Output
+from desktop.commands.searched import searched_text
 from desktop.commands.slash_words import Here, act
 from desktop.commands.talks import (
     Waiting,
@@ -218,7 +218,8 @@ class _Loop:
         self._answers.append({"question": asked, **answer_value(told)})
         if sources := sources_text(told):
             screen.line(f"\n{sources}")
-        where = searched_text(self._source) if self._source is not None else ""
+        found = self._source.last if self._source is not None else None
+        where = searched_text(found) if found is not None else ""
         screen.note("\n".join(part for part in (window_text(told), where) if part))
 
     async def _shown(self, news: AsyncGenerator[News], told: Told) -> None:
