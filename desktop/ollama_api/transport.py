@@ -4,6 +4,7 @@ Knows JSON and lines, not what the endpoints mean. The limits and the reasons: F
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
@@ -40,6 +41,7 @@ class Transport:
         self.url = url
         self.limits = limits
         self._answers = Answers(url, key)
+        self._heads: dict[str, tuple[httpx.URL, list[tuple[bytes, bytes]]]] = {}
         self._outage = Outage(limits.reconnect_s, on_outage)
         headers = {"accept-encoding": "identity"}
         # Proxy variables must not catch loopback, and a TLS store costs 60-100 ms for nothing.
@@ -103,9 +105,7 @@ class Transport:
         first = first_s or limits.first_line_s
 
         async def attempt() -> httpx.Response:
-            request = self._http.build_request(
-                "POST", path, json=body, extensions=_watched(on_sent)
-            )
+            request = self._request(path, body, on_sent)
             async with self._translated(what, first):
                 return await self._http.send(request, stream=True)
 
@@ -157,6 +157,20 @@ class Transport:
             timeout.reschedule(loop.time() + self.limits.upload_s)
             yield piece
         timeout.reschedule(loop.time() + self.limits.upload_s)
+
+    def _request(self, path: str, body: dict[str, Any], on_sent: OnSent | None) -> httpx.Request:
+        """As the client builds it, with what never changes kept: 0.1 ms less before a question is
+        on its way."""
+        if path not in self._heads:
+            empty = self._http.build_request("POST", path)
+            headers = [one for one in empty.headers.raw if one[0].lower() != b"content-length"]
+            self._heads[path] = empty.url, [*headers, (b"Content-Type", b"application/json")]
+        url, headers = self._heads[path]
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return httpx.Request(
+            "POST", url, headers=headers, content=content.encode(),
+            extensions={"timeout": self._http.timeout.as_dict(), **_watched(on_sent)},
+        )  # fmt: skip
 
     def _translated(
         self, what: str, limit_s: float | None, said_s: float | None = None
