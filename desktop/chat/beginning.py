@@ -10,6 +10,7 @@ from desktop.chat.prompt import system_text
 from desktop.chat.session import ChatSession
 from desktop.chat.sources import Source, Whole
 from desktop.chat.turns import Conversation
+from desktop.core.counted import counted
 
 _SHOWN = 200  # characters
 
@@ -64,7 +65,7 @@ def _so_far(chats: Conversations, here: Conversation) -> Iterator[str]:
     branch = chats.branch(here.id)
     if branch:
         count = sum(turn.role == "user" for turn in branch)
-        yield f"{count:,} question{'s' * (count != 1)} so far. The last words:"
+        yield f"{counted(count, 'question')} so far. The last words:"
         for turn in branch[-2:]:
             words = " ".join(turn.text.split())
             cut = f"{words[:_SHOWN]} ..." if len(words) > _SHOWN else words

@@ -3,8 +3,8 @@
 from collections import Counter
 
 from desktop.commands.context import Output
+from desktop.core.counted import counted
 from desktop.core.records import read_record
-from desktop.documents.counted import counted
 from desktop.documents.index_job import RESULT, IndexResult, SkippedFile
 from desktop.jobs.folder import JobFolder
 from desktop.jobs.progress import duration

@@ -13,6 +13,7 @@ from desktop.chat.budget import DEFAULT_WINDOW, TooLong
 from desktop.chat.too_long import excess_of
 from desktop.commands.context import USER_ERROR, Context, Output
 from desktop.commands.talk_options import AllowHost, File, Packs, Think
+from desktop.core.counted import counted
 from desktop.core.terminal_text import harmless_text
 from desktop.ollama_api.errors import OllamaRefused, StreamCut
 from desktop.serving.choice import choose
@@ -122,7 +123,7 @@ def _exported_rows(context: Context, path: Path) -> Output:
         )
     write_new(path, "".join(lines))
     text = (
-        f"{len(lines):,} row{'s' * (len(lines) != 1)} written to {path}. "
+        f"{counted(len(lines), 'row')} written to {path}. "
         "Tune on them, 5 different ones at least, with: "
         f"tunedesk tune --model MODEL --data {path} --name NAME"
     )

@@ -13,9 +13,9 @@ import typer
 
 from converters.errors import UserError
 from desktop.commands.context import Context, Output
+from desktop.core.counted import counted
 from desktop.core.held_lock import is_held
 from desktop.documents.backup import BACKUP, DATABASE, LOCK
-from desktop.documents.counted import counted
 from desktop.documents.file_names import path_of, shown_path
 from desktop.documents.library import Counts, PageVerdict, StoredFile, with_library
 from desktop.documents.shelf import Place, find_library, libraries_of, place_for

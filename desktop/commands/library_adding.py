@@ -52,7 +52,7 @@ def add_in_foreground(
     refused: dict[str, str] = {}
     if passwords:
         refused = _read(place, locked, passwords)
-    elif may_ask and _may_be_asked():
+    elif may_ask and sys.stdin.isatty():
         try:
             _ask_for_each(context, place, locked, refused)
         except KeyboardInterrupt:  # the job itself is done, and is told all the same
@@ -110,10 +110,6 @@ def _encrypted(context: Context, place: Place, paths: Sequence[Path]) -> list[Pa
     meant = {file.key for file in find_files(paths, lambda: False).files}
     files = with_library(place.folder, lambda library: library.files(), context.say)
     return [path_of(f.path) for f in files if f.state == "encrypted" and f.path in meant]
-
-
-def _may_be_asked() -> bool:
-    return sys.stdin.isatty()
 
 
 def _ask_for_each(

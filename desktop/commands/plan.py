@@ -8,6 +8,7 @@ from converters.gguf.header import read_header
 from desktop.commands.context import Context, Output
 from desktop.commands.live import LiveLine
 from desktop.commands.options import takes_spec
+from desktop.core.counted import counted
 from desktop.jobs.outlook import Outlook, outlook
 from desktop.jobs.outlook_text import advice_of
 from desktop.jobs.reading import read_as_trained
@@ -69,7 +70,7 @@ def lines_of(found: Outlook) -> list[str]:
     """The same for a person."""
     room = found.room
     batch = found.plan.case.batch
-    rows = f"{len(batch.lengths)} row{'s' * (len(batch.lengths) > 1)}"
+    rows = counted(len(batch.lengths), "row")
     verdict = "it fits" if found.fits else "it does not fit"
     lines = [
         f"At most {batch.tokens:,} tokens go through the model at once ({rows}).",

@@ -1,6 +1,6 @@
 """Where a search looked, in one sentence: `library search`, `ask` and `chat` tell it alike."""
 
-from desktop.documents.counted import counted
+from desktop.core.counted import counted
 from desktop.documents.passages import Answer
 
 _SHOWN_NAMES = 8

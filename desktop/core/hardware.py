@@ -57,11 +57,6 @@ class Memory:
     available_bytes: int
 
 
-def graphics_cards() -> list[GraphicsCard]:
-    """The cards that the NVIDIA driver lists; empty without a driver."""
-    return list(probe_cards().cards)
-
-
 def probe_cards() -> CardProbe:
     """The cards that training can use, and the reason where there are none (FAULTS F31)."""
     program = shutil.which("nvidia-smi")

@@ -36,11 +36,11 @@ async def look_at_machine(home: Home, host: str | None) -> Machine:
         status = await ollama_status(client)
     probe = await asyncio.to_thread(hardware.probe_cards)  # a driver may take seconds to answer
     free = hardware.free_disk_bytes(home.root)
-    packages = {name: installed(name) for name in PACKAGES}
+    packages = {name: _installed(name) for name in PACKAGES}
     return Machine(status, probe.cards, free, packages, advice_for(status, probe, free, packages))
 
 
-def installed(name: str) -> str | None:
+def _installed(name: str) -> str | None:
     """The version of an installed package."""
     try:
         return version(name)

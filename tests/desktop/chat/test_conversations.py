@@ -4,7 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,14 @@ def test_an_answer_is_partial_until_it_is_finished_and_then_never_changes(chats:
     chats.keep_partial(answer.id, "late", "late", "stopped")
     kept = chats.turn(answer.id)
     assert (kept.text, kept.is_final, kept.reason) == ("the answer", True, "")
+
+
+def test_what_follows_an_empty_answer_waits_for_the_disk_again(chats: Conversations):
+    asked = chats.ask(chats.create("m", 64).id, "Hi", None)
+    for may_fail in (asked.id, asked.id + 99):
+        with suppress(UserError):
+            chats.begin_answer(may_fail, [])
+        assert chats.read("PRAGMA synchronous") == [(2,)]  # FULL
 
 
 def test_a_killed_program_leaves_its_answer_marked_as_partial(tmp_path: Path):

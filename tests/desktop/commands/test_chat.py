@@ -2,8 +2,6 @@
 
 import json
 import os
-import pty
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.desktop.commands.terminal import terminal
 from tests.desktop.commands.test_ask import MODEL, answers, call, home, scripted
 from tests.servers.scripted_ollama import Reply, ScriptedOllama, chat_line
 
@@ -255,31 +254,19 @@ def test_control_c_stops_the_answer_keeps_it_and_the_talk_goes_on(
     scripted.models["m:latest"] = MODEL
     slow = Reply(tuple(chat_line(f"word{n} ") for n in range(200)), pause_s=0.05)
     scripted.script("POST", "/api/chat", slow)
-    terminal, theirs = pty.openpty()
     home = tmp_path / "home"
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "desktop", "chat", "m", "--ollama", scripted.url,
-         "--home", str(home)],
-        stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True,
-        env=os.environ | {"TERM": "dumb"},
-    )  # fmt: skip
-    os.close(theirs)
-    try:
-        seen = _read_until(terminal, "> ")
-        os.write(terminal, b"Tell me a story\n")
-        seen += _read_until(terminal, "word3 ")
+    with terminal("chat", "m", "--ollama", scripted.url, "--home", str(home)) as here:
+        here.read_until("> ")
+        here.type("Tell me a story\n")
+        here.read_until("word3 ")
         stopped_at = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        seen += _read_until(terminal, "> ")
+        here.interrupt()
+        seen = here.read_until("> ")
         assert time.monotonic() - stopped_at < 1.5
         assert "The answer is incomplete: stopped." in seen
-        os.write(terminal, b"/bye\n")
-        seen += _read_until(terminal, "--continue 1")
-        assert process.wait(timeout=10) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(terminal)
+        here.type("/bye\n")
+        here.read_until("--continue 1")
+        assert here.process.wait(timeout=10) == 0
     shown = call(home, "chats", "show", "1").stdout
     assert "## m (incomplete: stopped)" in shown
     assert "word3" in shown
@@ -290,23 +277,12 @@ def test_control_c_at_the_question_of_consent_allows_nothing(
 ):
     shown = {"remote_host": "https://ollama.com:443", "remote_model": "big", "modelfile": ""}
     scripted.script("POST", "/api/show", Reply((shown,)))
-    terminal, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "desktop", "ask", "Who?", "--model", "big:cloud",
-         "--ollama", scripted.url, "--home", str(home)],
-        stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, start_new_session=True,
-        env=os.environ | {"TERM": "dumb"},
-    )  # fmt: skip
-    os.close(theirs)
-    try:
-        _read_until(terminal, "[y/N] ")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=5) == 3
-        assert "Stopped." in _read_until(terminal, "Stopped.")
-    finally:
-        process.kill()
-        process.wait()
-        os.close(terminal)
+    words = ("ask", "Who?", "--model", "big:cloud", "--ollama", scripted.url, "--home", str(home))
+    with terminal(*words) as here:
+        here.read_until("[y/N] ")
+        here.interrupt()
+        assert here.process.wait(timeout=5) == 3
+        here.read_until("Stopped.")
     assert not (home / "settings.json").exists()
     assert scripted.seen("POST", "/api/chat") == []
 
@@ -323,15 +299,3 @@ def test_a_terminal_of_another_encoding_is_no_fault(scripted: ScriptedOllama, tm
         assert ran.returncode == 0, ran.stderr
         assert wanted in ran.stdout.decode(encoding)
         assert json.loads(ran.stdout.decode(encoding))["answer"].startswith("ح")
-
-
-def _read_until(terminal: int, wanted: str, limit_s: float = 20) -> str:
-    seen, deadline = "", time.monotonic() + limit_s
-    os.set_blocking(terminal, False)
-    while wanted not in seen:
-        assert time.monotonic() < deadline, f"{wanted!r} did not come, only {seen!r}"
-        try:
-            seen += os.read(terminal, 4096).decode(errors="replace")
-        except BlockingIOError:
-            time.sleep(0.02)
-    return seen

@@ -27,6 +27,7 @@ from desktop.jobs.spec import IndexJob
 from desktop.jobs.store import job_line
 from tests.converters.documents.encryption import encrypted
 from tests.converters.documents.tiny_pdf import document, line
+from tests.desktop.commands.terminal import Terminal, terminal
 
 ADD_KEYS = {"files", "pages", "indexed", "skipped", "pages_without_text", "seconds"}
 HIT_KEYS = {"file", "page", "score", "text", "rects", "by"}
@@ -239,6 +240,10 @@ def test_single_things_are_told_in_the_singular(pages, told, call, tmp_path):
     assert "documents: 1 file, " in call("library", "list").stdout
 
 
+def _ctrl_d(here: Terminal) -> None:
+    here.type("\x04")
+
+
 @pytest.fixture
 def secret(tmp_path):
     path = tmp_path / "secret.pdf"
@@ -255,21 +260,18 @@ def test_a_wrong_password_is_told_by_the_run_that_tried_it_alone(call, secret):
     assert "secret.pdf: The PDF is encrypted." in call("library", "status").stdout
 
 
-@pytest.mark.parametrize(("end", "code"), [(KeyboardInterrupt, 3), (EOFError, 0)])
-def test_ctrl_c_at_a_password_prompt_keeps_the_account(end, code, call, secret, monkeypatch):
-    answers = iter(["wrong"])
-
-    def asked(prompt: str, stream: object) -> str:
-        for answer in answers:
-            return answer
-        raise end
-
-    (secret.parent / "owl.txt").write_text("The owl hunts at night.\n")
-    monkeypatch.setattr(library_adding.getpass, "getpass", asked)
-    monkeypatch.setattr(library_adding, "_may_be_asked", lambda: True)
-    added = call("library", "add", str(secret), str(secret.parent / "owl.txt"), "--json")
-    assert added.exit_code == code
-    value = json.loads(added.stdout)
+@pytest.mark.parametrize(("leave", "code"), [(Terminal.interrupt, 3), (_ctrl_d, 0)])
+def test_ctrl_c_at_a_password_prompt_keeps_the_account(leave, code, secret, tmp_path):
+    (tmp_path / "owl.txt").write_text("The owl hunts at night.\n")
+    words = ("library", "add", str(secret), str(tmp_path / "owl.txt"), "--json")
+    printed = tmp_path / "printed.json"
+    with terminal(*words, "--home", str(tmp_path / "home"), output=printed) as here:
+        here.read_until("leaves it out): ")
+        here.type("wrong\n")
+        assert "This is not the password of secret.pdf." in here.read_until("leaves it out): ")
+        leave(here)
+        assert here.process.wait(timeout=20) == code
+    value = json.loads(printed.read_text())
     assert (value["files"], value["indexed"]) == (2, 1)
     assert value["skipped"][0]["reason"].startswith("The password is wrong.")
 
