@@ -3,6 +3,7 @@
 Without the fsyncs 20 of 20 renamed files were empty after a power loss (FACTS 0, fact 8).
 """
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 STAGED_SUFFIX = ".partial"
+DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+"""What the system says where there is no room."""
+DRIVE_GONE = frozenset((errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE))
+"""What it says of a path whose drive was taken away."""
 
 
 @contextmanager

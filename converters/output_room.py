@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from converters.durable_files import DISK_FULL, DRIVE_GONE
 from converters.errors import UserError
 from converters.gguf.header import DEFAULT_ALIGNMENT, Header, TensorInfo
 from converters.gguf.tensor_types import TensorType, row_bytes
 from converters.gguf.type_policy import AUTO, bits, candidates, explicit, parse_type
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_GONE = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE}
+_FULL = {*DISK_FULL, errno.EFBIG}
 
 
 def estimated_size(header: Header, type_name: str, touched: Collection[str]) -> int:
@@ -73,7 +73,7 @@ def writing(output: Path, needed_bytes: int) -> Iterator[None]:
         if error.errno in _FULL:
             raise _full(output, needed_bytes, free_bytes(output)) from error
         folder = output.absolute().parent
-        if error.errno in _GONE or not folder.is_dir():
+        if error.errno in DRIVE_GONE or not folder.is_dir():
             kept = "The adapter and the base are kept."
             raise _gone(folder, f"{error.strerror}", kept) from error
         raise UserError(

@@ -4,7 +4,6 @@ Knows names and bytes, nothing of what they mean. Rotation goes by step number, 
 Torch-free, so that a child can be killed at each of its system calls (FAULTS R1).
 """
 
-import errno
 import hashlib
 import json
 import re
@@ -17,7 +16,13 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load
 
-from converters.durable_files import STAGED_SUFFIX, fsync_folder, publish_folder
+from converters.durable_files import (
+    DISK_FULL,
+    DRIVE_GONE,
+    STAGED_SUFFIX,
+    fsync_folder,
+    publish_folder,
+)
 from converters.errors import UserError
 
 VERSION = 1
@@ -25,7 +30,6 @@ MANIFEST = "manifest.json"
 DAMAGED = "damaged"
 # The earlier folder of a step that is being saved again; it counts until the new one has its name.
 REPLACED_SUFFIX = ".replaced"
-_GONE = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE}
 _STEP = re.compile(r"step-(\d{8,})")
 
 
@@ -248,11 +252,11 @@ def _not_written(
 ) -> CheckpointNotWritten:
     needed = sum(map(len, files.values()))
     detail = f"{root}: {error.strerror}. The checkpoints before it are as they were."
-    if error.errno in _GONE or not root.is_dir():
+    if error.errno in DRIVE_GONE or not root.is_dir():
         title = f"Paused: the folder for the checkpoint of step {step} is gone."
         hint = "Connect its drive again, then continue the run."
         return CheckpointNotWritten(title, detail, hint)
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno not in DISK_FULL:
         hint = "Make the folder writable, then continue the run."
         return CheckpointNotWritten(f"The checkpoint of step {step} was not written.", detail, hint)
     free = shutil.disk_usage(root).free

@@ -1,6 +1,5 @@
 """The run folder: the one interface between a job, the window, the command line and a cluster."""
 
-import errno
 import re
 import shutil
 import unicodedata
@@ -10,12 +9,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from converters.durable_files import write_bytes, write_json
+from converters.durable_files import DISK_FULL, write_bytes, write_json
 from converters.errors import UserError
 from desktop.core.held_lock import is_held
 from desktop.core.records import Record
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ID_TIME = "%Y%m%d-%H%M%S"
 
 

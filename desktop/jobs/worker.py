@@ -17,10 +17,10 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from converters.durable_files import remove_staged
+from converters.durable_files import DISK_FULL, remove_staged
 from converters.errors import Stopped, UserError
 from converters.events import Event, Failed, Finished, Report, ShouldStop
-from desktop.jobs.folder import DISK_FULL, JobFolder
+from desktop.jobs.folder import JobFolder
 from desktop.jobs.journal import Journal
 from desktop.jobs.slot import slot
 from desktop.ollama_api import keys
