@@ -36,7 +36,7 @@ class Terminal:
         """Press Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
 
-    def read_until(self, wanted: str, limit_s: float = 20) -> str:
+    def read_until(self, wanted: str, limit_s: float = 60) -> str:
         """What is shown from here on, up to `wanted`."""
         seen, deadline = "", time.monotonic() + limit_s
         while wanted not in seen:

@@ -270,7 +270,7 @@ def test_ctrl_c_at_a_password_prompt_keeps_the_account(leave, code, secret, tmp_
         here.type("wrong\n")
         assert "This is not the password of secret.pdf." in here.read_until("leaves it out): ")
         leave(here)
-        assert here.process.wait(timeout=20) == code
+        assert here.process.wait(timeout=60) == code
     value = json.loads(printed.read_text())
     assert (value["files"], value["indexed"]) == (2, 1)
     assert value["skipped"][0]["reason"].startswith("The password is wrong.")
