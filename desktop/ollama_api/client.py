@@ -17,6 +17,7 @@ from desktop.ollama_api.address import server_url
 from desktop.ollama_api.errors import OllamaError, OllamaStalled, StreamCut
 from desktop.ollama_api.keys import key_for
 from desktop.ollama_api.limits import Limits
+from desktop.ollama_api.names import same_name
 from desktop.ollama_api.outage import OnOutage
 from desktop.ollama_api.pulling import PullProgress, PullStatus, read_pull_status
 from desktop.ollama_api.replies import (
@@ -40,6 +41,7 @@ from desktop.ollama_api.transport import OnSent, Transport
 UPLOAD_PIECE_BYTES = 1 << 20
 VERSION_S = 5.0
 _END_S = 0.05
+_UNLOAD_S, _ASK_AGAIN_S = 10.0, 0.05
 OnBytes = Callable[[int], None]
 """Told the bytes sent so far; may raise `Stopped` to end the upload."""
 
@@ -157,9 +159,17 @@ class OllamaClient:
         return str(answer["_debug_info"].get("rendered_template", ""))
 
     async def unload(self, model: str) -> None:
-        """Take `model` out of memory."""
+        """Take `model` out of memory, and wait until it is out.
+
+        The server answers before that. One that is used meanwhile stays, and is left after 10 s.
+        """
         body = {"model": model, "messages": [], "keep_alive": 0, "stream": False}
         await self._transport.exchange("POST", "/api/chat", body, model=model)
+        end = time.monotonic() + _UNLOAD_S
+        while any(same_name(one.name, model) for one in await self.ps()):
+            if time.monotonic() > end:
+                return
+            await asyncio.sleep(_ASK_AGAIN_S)
 
     async def has_blob(self, digest: str) -> bool:
         """True if the store has a file of that name. digest: 64 hex digits.

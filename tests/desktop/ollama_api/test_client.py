@@ -307,3 +307,17 @@ def test_answers_share_a_connection_unless_their_end_does_not_come(
 
     run_async(check())
     assert len(seen) == connections
+
+
+def test_unloading_waits_until_the_model_is_out_of_memory(scripted: ScriptedOllama, run_async):
+    there = Reply(({"models": [{"name": "other:7b"}, {"name": "M:latest"}]},))
+    scripted.models["m:latest"] = {}
+    scripted.script("POST", "/api/chat", Reply(({"done": True},)))
+    scripted.script("GET", "/api/ps", there, there, Reply(({"models": [{"name": "other:7b"}]},)))
+
+    async def check() -> None:
+        async with OllamaClient(scripted.url) as client:
+            await client.unload("m")
+
+    run_async(check())
+    assert len(scripted.seen("GET", "/api/ps")) == 3
