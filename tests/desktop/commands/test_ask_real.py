@@ -64,6 +64,7 @@ def test_on_a_real_ollama(server: PrivateOllama, home: Path):
     _talked(home, *here)
 
 
+@pytest.mark.slow
 def test_on_the_built_in_engine(home: Path):
     here = ("--engine", "builtin")
     _asked(home, *here)

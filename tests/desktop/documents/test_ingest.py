@@ -376,6 +376,7 @@ def _kill_many(tmp_path: Path, kills: int) -> None:
     _assert_whole(folder)
 
 
+@pytest.mark.slow
 def test_r11_three_kills_lose_nothing_that_was_told(tmp_path):
     _kill_many(tmp_path, 3)
 
